@@ -1,0 +1,5 @@
+"""The base of every error that a user can put right."""
+
+
+class UserError(Exception):
+    """A user's mistake; the message is a sentence that says what is wrong and what would be right."""
