@@ -1,0 +1,1 @@
+"""Train, evaluate, export and serve an image classifier; see docs/how-it-works.md."""

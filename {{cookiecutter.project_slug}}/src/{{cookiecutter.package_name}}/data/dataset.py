@@ -1,0 +1,74 @@
+"""The prepared data set: memory-mapped arrays and `dataset.json`, one format for every source."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..preprocess import ImageSpec
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures and their classes, row by row.
+
+    images: uint8 (N, C, H, W), memory-mapped. labels: int64 (N,).
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `dataset.json` says of the prepared data.
+
+    mean, std: of the training pixels by channel, on the scale 0 to 1. counts: pictures by split
+    and class. skipped: files that could not be used, with the reason. content_hash: SHA-256 over
+    all arrays, so two data sets with the same hash are the same data.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image: ImageSpec
+    counts: dict[str, dict[str, int]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    skipped: tuple[tuple[str, str], ...]
+    content_hash: str
+
+    def num_images(self, split: SplitName) -> int:
+        return sum(self.counts[split].values())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "DatasetInfo":
+        fields: dict[str, Any] = json.loads(text)
+        fields["image"] = ImageSpec(**fields["image"])
+        for key in ("classes", "mean", "std"):
+            fields[key] = tuple(fields[key])
+        fields["skipped"] = tuple((file, reason) for file, reason in fields["skipped"])
+        return cls(**fields)
+
+
+def load_info(folder: Path) -> DatasetInfo:
+    """Read `dataset.json` from the folder that the `prepare` stage wrote."""
+    return DatasetInfo.from_json((folder / "dataset.json").read_text(encoding="utf-8"))
+
+
+def load_split(folder: Path, split: SplitName) -> Split:
+    """Open one split without reading it: the arrays stay on disk until they are indexed."""
+    images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
+    labels = np.load(folder / f"{split}_labels.npy")
+    return Split(images, labels)
