@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """A user's mistake; the message is a sentence that says what is wrong and what would be right."""
+    """A user's mistake; the message is one sentence: what is wrong, and what would be right."""

@@ -1,0 +1,152 @@
+"""The numbers that are reported, held to scikit-learn, to sums done by hand, and to theory."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, recall_score
+
+from package_name.data.dataset import Split
+from package_name.evaluation.baseline import (
+    compare_with_baseline,
+    mcnemar_p,
+)
+from package_name.evaluation.metrics import (
+    HEADLINE,
+    Predictions,
+    bootstrap_intervals,
+    evaluate,
+    expected_calibration_error,
+    headline_metrics,
+    per_class_metrics,
+    reliability,
+)
+
+NUM_BINS = 15
+CLASSES = tuple("0123456789")
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Split, Split]:
+    """Real 8x8 scans, (N, 1, 8, 8), as a train and a test split."""
+    data = load_digits()
+    images = np.rint(data.images * 255 / 16).astype(np.uint8)[:, None]
+    labels = data.target.astype(np.int64)
+    return Split(images[:1200], labels[:1200]), Split(images[1200:], labels[1200:])
+
+
+@pytest.fixture(scope="module")
+def predictions(digits: tuple[Split, Split]) -> Predictions:
+    """Answers of a real, imperfect model on the test split."""
+    train, test = digits
+    features = [split.images.reshape(len(split), -1) / 255 for split in digits]
+    model = LogisticRegression(max_iter=200).fit(features[0][:400], train.labels[:400])
+    logits = model.decision_function(features[1]).astype(np.float32)
+    return Predictions(logits, test.labels)
+
+
+def from_confidences(confidence: list[float], correct: list[bool]) -> Predictions:
+    """Two-class predictions that have exactly these confidences and hits."""
+    p = np.asarray(confidence)
+    logits = np.log(np.column_stack([p, 1 - p])).astype(np.float32)
+    return Predictions(logits, np.where(correct, 0, 1))
+
+
+def test_nll_is_scikit_learns_log_loss(predictions: Predictions) -> None:
+    expected = log_loss(predictions.labels, np.exp(predictions.log_probabilities))
+    assert headline_metrics(predictions, NUM_BINS)["nll"] == pytest.approx(expected)
+
+
+def test_nll_of_a_sure_mistake_is_large_and_finite() -> None:
+    predictions = Predictions(np.array([[1000, 0]], np.float32), np.array([1]))
+    assert headline_metrics(predictions, NUM_BINS)["nll"] == pytest.approx(1000)
+
+
+def test_macro_recall_is_the_mean_recall_of_the_classes(predictions: Predictions) -> None:
+    recalls = recall_score(predictions.labels, predictions.predicted, average=None)
+    headline = headline_metrics(predictions, NUM_BINS)
+    assert headline["recall_macro"] == pytest.approx(recalls.mean())
+
+
+def test_a_class_without_test_images_does_not_lower_the_macro_means() -> None:
+    logits = np.eye(3, dtype=np.float32)[:2] * 9
+    headline = headline_metrics(Predictions(logits, np.array([0, 1])), NUM_BINS)
+    assert headline["recall_macro"] == headline["precision_macro"] == headline["f1_macro"] == 1
+
+
+def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    predictions = from_confidences([0.9] * 4 + [0.7], [True, True, False, False, True])
+    # bin of 0.9: accuracy 0.5, gap 0.4, weight 4/5; bin of 0.7: gap 0.3, weight 1/5
+    assert expected_calibration_error(predictions, 10) == pytest.approx(0.4 * 0.8 + 0.3 * 0.2)
+
+
+def test_full_confidence_lies_in_the_last_bin() -> None:
+    predictions = Predictions(np.array([[1000, 0]], np.float32), np.array([0]))
+    assert reliability(predictions, NUM_BINS).count.tolist() == [0] * (NUM_BINS - 1) + [1]
+
+
+def test_per_class_metrics_count_every_test_image(predictions: Predictions) -> None:
+    rows = per_class_metrics(predictions, CLASSES)
+    assert tuple(rows) == CLASSES
+    assert sum(row["support"] for row in rows.values()) == len(predictions)
+
+
+def test_intervals_are_those_of_a_plain_bootstrap_loop(predictions: Predictions) -> None:
+    num_images, rng = len(predictions), np.random.default_rng(3)
+    values = []
+    for _ in range(100):
+        rows = rng.integers(num_images, size=num_images)
+        sample = Predictions(predictions.logits[rows], predictions.labels[rows])
+        values.append(list(headline_metrics(sample, NUM_BINS).values()))
+    expected = np.percentile(values, [2.5, 97.5], axis=0).T
+    intervals = bootstrap_intervals(predictions, NUM_BINS, num_samples=100, seed=3)
+    np.testing.assert_allclose(list(intervals.values()), expected, atol=1e-6)
+
+
+def test_accuracy_interval_is_about_as_wide_as_the_binomial_one() -> None:
+    predictions = from_confidences([0.8] * 1000, [True] * 800 + [False] * 200)
+    low, high = bootstrap_intervals(predictions, NUM_BINS, 2000, seed=0)["accuracy_ci95"]
+    half_width = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
+    assert (low, high) == pytest.approx((0.8 - half_width, 0.8 + half_width), abs=0.004)
+
+
+def test_the_same_seed_gives_the_same_report_to_the_bit(predictions: Predictions) -> None:
+    first, second = (
+        evaluate(predictions, CLASSES, num_bins=NUM_BINS, num_samples=200, seed=7) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_every_headline_metric_lies_in_its_interval(predictions: Predictions) -> None:
+    report = evaluate(predictions, CLASSES, num_bins=NUM_BINS, num_samples=500, seed=0)
+    for name in set(HEADLINE) - {"ece"}:  # resampling noise adds to ECE, so it is biased upwards
+        low, high = report[f"{name}_ci95"]
+        assert low < report[name] < high
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (10, 0, 2 * 0.5**10), (1, 5, 2 * 7 / 64)],
+)
+def test_mcnemar_p_is_the_two_sided_binomial_tail(
+    only_first: int, only_second: int, p: float
+) -> None:
+    assert mcnemar_p(only_first, only_second) == pytest.approx(p)
+    assert mcnemar_p(only_second, only_first) == pytest.approx(p)
+
+
+def test_a_perfect_model_beats_the_baseline_beyond_chance(digits: tuple[Split, Split]) -> None:
+    train, test = digits
+    report = compare_with_baseline(test.labels, train, test, seed=0)
+    assert 0.85 < report["accuracy"] < 1
+    assert report["only_baseline_right"] == 0
+    assert report["only_model_right"] == round((1 - report["accuracy"]) * len(test))
+    assert report["mcnemar_p"] < 0.001
+
+
+def test_the_baseline_takes_a_subset_where_there_are_too_many_pixels(
+    digits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("package_name.evaluation.baseline.MAX_PIXELS", 64 * 300)
+    train, test = digits
+    assert compare_with_baseline(test.labels, train, test, seed=0)["num_train"] == 300
