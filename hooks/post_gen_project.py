@@ -1,0 +1,121 @@
+"""Leave what the answers ask for, make the first commit, and say how to go on.
+
+Works without a network, without git, and on Windows.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ANSWERS: dict[str, str] = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+# Which paths belong to which answer. They go where another value was chosen.
+BELONGS_TO = {
+    "dataset": {
+        "digits": ["params.digits.yaml"],
+        "fashion-mnist": ["params.fashion-mnist.yaml"],
+        "cifar10": ["params.cifar10.yaml"],
+        "image-folder": ["params.image-folder.yaml", "dvc.image-folder.yaml", "data/images"],
+    },
+    "license": {
+        "MIT": ["LICENSE.MIT"],
+        "Apache-2.0": ["LICENSE.Apache-2.0"],
+        "Proprietary": ["LICENSE.Proprietary"],
+    },
+}
+# A variant that is left takes the place of the plain name.
+VARIANTS = {
+    f"params.{ANSWERS['dataset']}.yaml": "params.yaml",
+    f"dvc.{ANSWERS['dataset']}.yaml": "dvc.yaml",
+    f"LICENSE.{ANSWERS['license']}": "LICENSE",
+}
+PLACEHOLDER = re.compile(r"\bpackage_name\b")  # how tests/ names the package in the template
+
+
+def remove_what_was_not_chosen() -> None:
+    """Delete the paths of every answer that was not given."""
+    for question, choices in BELONGS_TO.items():
+        for choice, paths in choices.items():
+            if choice != ANSWERS[question]:
+                for path in map(Path, paths):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def put_variants_in_place() -> None:
+    """Rename `params.digits.yaml` to `params.yaml`, and so on."""
+    for variant, name in VARIANTS.items():
+        if Path(variant).exists():
+            Path(variant).replace(name)
+
+
+def name_package_in_tests() -> None:
+    """Write the package's real name where the tests hold the placeholder."""
+    for path in Path("tests").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        named = PLACEHOLDER.sub(ANSWERS["package_name"], text)
+        path.write_text(named, encoding="utf-8", newline="\n")
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git; the user's hooks, signing and ignore file have no part in the first commit."""
+    options = {
+        "commit.gpgSign": "false",
+        "core.excludesFile": os.devnull,
+        "core.hooksPath": os.devnull,
+        "core.safecrlf": "false",
+        "user.useConfigOnly": "true",  # no made-up user@host where no identity is set
+    }
+    settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+    return subprocess.run(
+        ["git", *settings, *arguments], capture_output=True, encoding="utf-8", errors="replace"
+    )
+
+
+def make_first_commit() -> str:
+    """Put the project under git where that is possible.
+
+    Returns:
+        A sentence on what was not done, or nothing.
+    """
+    if shutil.which("git") is None:
+        # DVC takes this file as leave to work without git; git ignores it.
+        Path(".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+        return (
+            "git was not found, so there is no repository yet: install it, "
+            "delete .dvc/config.local and run `git init -b main`."
+        )
+    if git("rev-parse", "--is-inside-work-tree").returncode == 0:
+        return "This folder is inside a git repository, so no new one was made: commit it there."
+    for command in (["init", "-b", "main"], ["add", "--all"]):
+        result = git(*command)
+        if result.returncode != 0:
+            return f"git {command[0]} failed, so nothing is committed: {result.stderr.strip()}"
+    result = git("commit", "-m", "Generate the project from dl-portfolio")
+    if result.returncode != 0:
+        return (
+            "Nothing is committed, since git does not know who you are: set user.name and "
+            'user.email with `git config --global`, then `git commit -m "First commit"`.'
+        )
+    return ""
+
+
+def next_steps() -> str:
+    """The commands that a person runs now, each on a line of its own."""
+    lines = [f"cd {ANSWERS['project_slug']}"]
+    if ANSWERS["dataset"] == "image-folder":
+        lines.append("# put your pictures into data/images, one folder per class")
+    lines.append("make run     # set up, train, evaluate, export and serve on http://127.0.0.1:8000")
+    lines.append("make test    # the project's own tests")
+    return "\n".join(f"    {line}" for line in lines)
+
+
+remove_what_was_not_chosen()
+put_variants_in_place()
+name_package_in_tests()
+note = make_first_commit()
+print(f"\n{ANSWERS['project_slug']} is ready. Next:\n\n{next_steps()}\n")
+if note:
+    print(f"Note: {note}\n")
