@@ -18,7 +18,7 @@ BELONGS_TO = {
         "digits": ["params.digits.yaml"],
         "fashion-mnist": ["params.fashion-mnist.yaml"],
         "cifar10": ["params.cifar10.yaml"],
-        "image-folder": ["params.image-folder.yaml", "dvc.image-folder.yaml", "data/images"],
+        "image-folder": ["params.image-folder.yaml", "dvc.image-folder.yaml"],
     },
     "license": {
         "MIT": ["LICENSE.MIT"],

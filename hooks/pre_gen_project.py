@@ -10,6 +10,7 @@ from collections.abc import Iterator
 ANSWERS: dict[str, str] = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 FREE_TEXT = ("project_name", "description", "author_name")
+LINE_BREAK_OR_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9_]*"
 MAX_PACKAGE_LENGTH = 40  # keeps the import lines of the generated code under 100 columns
@@ -33,7 +34,7 @@ DEPENDENCIES = {
 def problems() -> Iterator[str]:
     """One sentence per answer that cannot be used: which one, why, and what would be right."""
     for name in FREE_TEXT:
-        if not ANSWERS[name].strip() or not ANSWERS[name].isprintable():
+        if not ANSWERS[name].strip() or re.search(LINE_BREAK_OR_CONTROL, ANSWERS[name]):
             yield f"{name} must be one line of text, not {ANSWERS[name]!a}."
     yield from name_problems("project_slug", SLUG, "words of a-z and 0-9 joined by -")
     yield from name_problems("package_name", PACKAGE, "letters a-z, digits and _")
@@ -67,7 +68,7 @@ def remote_problems(remote: str, url: str) -> Iterator[str]:
     """Why an address does not fit the kind of DVC remote."""
     scheme = REMOTE_SCHEMES.get(remote)
     if scheme is None:
-        if "://" in url or not url.isprintable() or set(url) & set("\"'"):
+        if "://" in url or re.search(rf"{LINE_BREAK_OR_CONTROL}|[\"']", url):
             yield f"dvc_remote_url must be a folder, or nothing, for dvc_remote=local, not {url!a}."
     elif not re.fullmatch(rf"{scheme}[^\s\"'/][^\s\"']*", url):
         given = ascii(url) if url else "nothing"
