@@ -49,7 +49,7 @@ def decode_image(data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS) -> 
                 raise ImageError(
                     f"the picture has {image.width}x{image.height} pixels; at most {max_pixels:,} are allowed"
                 )
-            return _to_array(image, spec)
+            return image_to_array(image, spec)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -60,7 +60,8 @@ def decode_image(data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS) -> 
         raise ImageError(f"the picture is broken: {error}") from None
 
 
-def _to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]:
+def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]:
+    """Bring an opened picture of any mode and size to `uint8 (C, H, W)`; see `decode_image`."""
     mode = "L" if spec.channels == 1 else "RGB"
     if image.mode not in ("L", "RGB"):
         image.load()

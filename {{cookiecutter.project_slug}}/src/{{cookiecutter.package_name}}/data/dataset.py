@@ -68,7 +68,7 @@ def load_info(folder: Path) -> DatasetInfo:
 
 
 def load_split(folder: Path, split: SplitName) -> Split:
-    """Open one split without reading it: the arrays stay on disk until they are indexed."""
+    """Open one split without reading its pictures: they stay on disk until they are indexed."""
     images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
     labels = np.load(folder / f"{split}_labels.npy")
     return Split(images, labels)
