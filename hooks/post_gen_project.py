@@ -26,8 +26,9 @@ BELONGS_TO = {
         "Proprietary": ["LICENSE.Proprietary"],
     },
 }
-# A variant that is left takes the place of the plain name.
-VARIANTS = {
+# What is left takes its final name.
+RENAMES = {
+    "python-version": ".python-version",  # under that name, pyenv would read the template's own
     f"params.{ANSWERS['dataset']}.yaml": "params.yaml",
     f"dvc.{ANSWERS['dataset']}.yaml": "dvc.yaml",
     f"LICENSE.{ANSWERS['license']}": "LICENSE",
@@ -44,11 +45,11 @@ def remove_what_was_not_chosen() -> None:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def put_variants_in_place() -> None:
+def rename_what_is_left() -> None:
     """Rename `params.digits.yaml` to `params.yaml`, and so on."""
-    for variant, name in VARIANTS.items():
-        if Path(variant).exists():
-            Path(variant).replace(name)
+    for path, name in RENAMES.items():
+        if Path(path).exists():
+            Path(path).replace(name)
 
 
 def name_package_in_tests() -> None:
@@ -113,7 +114,7 @@ def next_steps() -> str:
 
 
 remove_what_was_not_chosen()
-put_variants_in_place()
+rename_what_is_left()
 name_package_in_tests()
 note = make_first_commit()
 print(f"\n{ANSWERS['project_slug']} is ready. Next:\n\n{next_steps()}\n")
