@@ -88,7 +88,8 @@ def make_first_commit() -> str:
             "git was not found, so there is no repository yet: install it, "
             "delete .dvc/config.local and run `git init -b main`."
         )
-    if git("rev-parse", "--is-inside-work-tree").returncode == 0:
+    inside = git("rev-parse", "--is-inside-work-tree").returncode == 0
+    if inside and git("check-ignore", "--quiet", ".").returncode != 0:
         return "This folder is inside a git repository, so no new one was made: commit it there."
     for command in (["init", "-b", "main"], ["add", "--all"]):
         result = git(*command)

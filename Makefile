@@ -1,0 +1,24 @@
+# Every command of the template, for a person and for CI. Needs only Python 3.11, git and make:
+# uv is installed into .uv/ where the machine does not have it.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/pip install --quiet uv
+
+demo: $(filter .uv/%,$(UV)) ## generate a project into build/, train its model and ask it for a prediction
+	$(UV) run scripts/demo.py
+
+test: $(filter .uv/%,$(UV)) ## generate projects with every option and use them as their users would
+	$(UV) run pytest
+
+lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
+	$(UV) run ruff check .
+	$(UV) run ruff format --check .
+	$(UV) run mypy

@@ -1,0 +1,151 @@
+"""`make demo`: generate a project with the defaults, run it to a served prediction, and show it."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from cookiecutter.main import cookiecutter
+from PIL import Image
+
+TEMPLATE = Path(__file__).parent.parent
+READY_SECONDS = 60
+SHADES = " .:-=+*#%@"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--into", type=Path, default=TEMPLATE / "build", help="folder to work in")
+    folder: Path = parser.parse_args().into
+    start = time.perf_counter()
+    project = generate(folder)
+    subprocess.run(["make", "setup", "repro"], cwd=project, env=project_environment(), check=True)
+    with serve(project) as url:
+        show_metrics(project)
+        show_prediction(project, url)
+    print(f"\nFrom nothing to a served prediction in {time.perf_counter() - start:.0f} s. Go on with")
+    print(f"\n    cd {project}\n    make run     # serve it on http://127.0.0.1:8000, with a page\n")
+
+
+def generate(folder: Path) -> Path:
+    """Put a fresh project into `folder`; an earlier one is replaced when the new one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        generated = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=scratch))
+        project = folder / generated.name
+        shutil.rmtree(project, ignore_errors=True)
+        generated.replace(project)
+    return project
+
+
+def project_environment() -> dict[str, str]:
+    """The environment without the template's own virtual environment, and with the uv in use."""
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    uv = environment.get("UV")  # set by `uv run`
+    if uv:
+        environment["PATH"] = str(Path(uv).parent) + os.pathsep + environment["PATH"]
+    return environment
+
+
+@contextlib.contextmanager
+def serve(project: Path) -> Iterator[str]:
+    """Run the project's server on a free port for as long as the block lasts; gives its URL."""
+    package = next(path.parent.name for path in project.glob("src/*/__init__.py"))
+    port = free_port()
+    command = ["uv", "run", "uvicorn", f"{package}.serving.app:app", "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--log-level", "warning"], cwd=project, env=project_environment()
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Return once a model is loaded; end the program where the server cannot get there."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    sys.exit("error: the server did not get ready; its last words are above")
+
+
+def show_metrics(project: Path) -> None:
+    metrics = read_json(project / "metrics/evaluation.json")
+    num_test = sum(read_json(project / "data/prepared/dataset.json")["counts"]["test"].values())
+    low, high = metrics["accuracy_ci95"]
+    rows = {
+        "accuracy": f"{metrics['accuracy']:.4f}   (95 % interval {low:.4f} to {high:.4f})",
+        "macro F1": f"{metrics['f1_macro']:.4f}",
+        "calibration error": f"{metrics['ece']:.4f}",
+        "logistic regression": f"{metrics['baseline']['accuracy']:.4f}   accuracy, for comparison",
+    }
+    print(f"\nOn the {num_test} test pictures, which the model has never seen:\n")
+    for name, value in rows.items():
+        print(f"    {name:<20} {value}")
+
+
+def show_prediction(project: Path, url: str) -> None:
+    """Send the first test picture to the server and print picture, truth and answer."""
+    prepared = project / "data/prepared"
+    pixels: npt.NDArray[np.uint8] = np.load(prepared / "test_images.npy", mmap_mode="r")[0]
+    truth = read_json(prepared / "dataset.json")["classes"][np.load(prepared / "test_labels.npy")[0]]
+    reply = httpx.post(
+        f"{url}/v1/predict", content=encode_png(pixels), headers={"Content-Type": "image/png"}
+    ).raise_for_status()
+    prediction = reply.json()
+    best = prediction["probabilities"][0]
+    print(f"\nPOST {url}/v1/predict with the first of them:\n")
+    print(draw(pixels))
+    print(f"\n    answer   {best['label']}, with probability {best['probability']:.3f}")
+    print(f"    truth    {truth}")
+    print(f"    model    {prediction['model']['name']}, {prediction['model']['sha256'][:12]}")
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """uint8 (1, H, W) or (3, H, W) to the bytes of a PNG file."""
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def draw(pixels: npt.NDArray[np.uint8]) -> str:
+    """Picture (C, H, W) in characters, two a pixel since they are twice as high as wide."""
+    levels = pixels.mean(axis=0) / 256 * len(SHADES)
+    return "\n".join("    " + "".join(2 * SHADES[int(level)] for level in row) for row in levels)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+if __name__ == "__main__":
+    main()
