@@ -18,14 +18,14 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
 
-_frozen = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+NO_OTHER_KEYS = ConfigDict(extra="forbid")
 
 
 class ConfigError(UserError):
     """A value in `params.yaml` that cannot be used; the message names key and value."""
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class FetchConfig:
     """Which data set, and where to read it from."""
 
@@ -33,7 +33,7 @@ class FetchConfig:
     base_url: str | None
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class PrepareConfig:
     """Shape of the prepared pictures, and how they are split."""
 
@@ -45,7 +45,7 @@ class PrepareConfig:
     seed: int
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class CNNConfig:
     """See `models/cnn.py`."""
 
@@ -53,7 +53,7 @@ class CNNConfig:
     dropout: Fraction
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class ResNetConfig:
     """See `models/resnet.py`."""
 
@@ -61,7 +61,7 @@ class ResNetConfig:
     num_blocks: Count
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class ViTConfig:
     """See `models/vit.py`."""
 
@@ -71,7 +71,7 @@ class ViTConfig:
     num_heads: Count
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class ModelConfig:
     """Which architecture; only the section of that name is read."""
 
@@ -81,7 +81,7 @@ class ModelConfig:
     vit: ViTConfig
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class TrainConfig:
     """The training loop's knobs. `learning_rate` is the highest of the schedule."""
 
@@ -99,7 +99,7 @@ class TrainConfig:
     patience: Count
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class EvaluateConfig:
     """How the test set's metrics and their intervals are computed."""
 
@@ -108,7 +108,7 @@ class EvaluateConfig:
     seed: int
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class GateConfig:
     """What a candidate has to reach to be let through."""
 
@@ -116,7 +116,7 @@ class GateConfig:
     max_accuracy_drop: Annotated[float, Field(ge=0, le=1)]
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class ExportConfig:
     """The ONNX file, and how far its logits may be from PyTorch's."""
 
@@ -124,7 +124,7 @@ class ExportConfig:
     max_logit_error: Positive
 
 
-@_frozen
+@dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
 class Config:
     """All of `params.yaml`."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import UserError
 
@@ -33,7 +33,9 @@ class ImageSpec:
         return (self.channels, self.height, self.width)
 
 
-def decode_image(data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def decode_image(
+    data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
     """Decode a PNG, JPEG or WebP of any mode and size to `uint8 (C, H, W)`.
 
     The picture is turned as its EXIF orientation says, put on white where it is transparent,
@@ -47,16 +49,21 @@ def decode_image(data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS) -> 
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError(
-                    f"the picture has {image.width}x{image.height} pixels; at most {max_pixels:,} are allowed"
+                    f"{image.width}x{image.height} is too large; at most {max_pixels:,} pixels are read"
                 )
             return image_to_array(image, spec)
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise ImageError(f"the picture has more than the {max_pixels:,} pixels allowed") from None
-    except Image.UnidentifiedImageError:
+        raise ImageError(f"too many pixels; at most {max_pixels:,} are read") from None
+    except UnidentifiedImageError:
         raise ImageError(f"not a picture in one of the formats {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises on broken files
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+    ) as error:  # what Pillow raises on broken files
         raise ImageError(f"the picture is broken: {error}") from None
 
 
@@ -79,7 +86,9 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
 def _flatten(image: Image.Image) -> Image.Image:
     """Bring the rarer modes to L or RGB: 16 bits to 8, transparency onto white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        return Image.fromarray(
+            (np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        )
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

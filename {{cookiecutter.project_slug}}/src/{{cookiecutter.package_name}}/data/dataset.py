@@ -40,7 +40,7 @@ class DatasetInfo:
     name: str
     classes: tuple[str, ...]
     image: ImageSpec
-    counts: dict[str, dict[str, int]]
+    counts: dict[SplitName, dict[str, int]]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...]

@@ -1,10 +1,9 @@
 """Download one file so that it is either there and right, or not there at all."""
 
-import hashlib
 import time
 from pathlib import Path
-from urllib.request import url2pathname
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import httpx
 from tqdm import tqdm
@@ -86,7 +85,9 @@ def _receive(url: str, part: Path) -> None:
         total = have + int(reply.headers.get("Content-Length", 0)) or None
         with (
             part.open("ab" if resumed else "wb") as file,
-            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar,
+            tqdm(
+                total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None
+            ) as bar,
         ):
             for chunk in reply.iter_bytes(CHUNK_SIZE):
                 file.write(chunk)

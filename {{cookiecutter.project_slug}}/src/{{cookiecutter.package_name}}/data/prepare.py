@@ -74,7 +74,7 @@ def _decode_all(
         path, mode="w+", dtype=np.uint8, shape=(len(raw.images), *spec.shape)
     )
     usable, skipped = [], []
-    for row, image in enumerate(tqdm(raw.images, desc="decode", unit="picture")):
+    for row, image in enumerate(tqdm(raw.images, desc="decode", unit="picture", disable=None)):
         try:
             if isinstance(image, Path):
                 pixels[row] = decode_image(image.read_bytes(), spec)

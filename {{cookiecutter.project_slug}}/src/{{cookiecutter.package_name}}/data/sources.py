@@ -37,46 +37,51 @@ class RawDataset:
 
 
 @dataclass(frozen=True)
-class OfficialFiles:
-    """Where a data set is published, and the SHA-256 of each of its files."""
+class OfficialFile:
+    """A published file, and the SHA-256 that it must have."""
 
-    base_url: str
-    sha256: dict[str, str]
-
-
-def _digits_url() -> str:
-    return Path(str(files("sklearn.datasets"))).joinpath("data").as_uri()
+    name: str
+    sha256: str
 
 
-def official_files(dataset: DatasetName) -> OfficialFiles:
-    """The published files of a data set that is downloaded."""
-    match dataset:
-        case "digits":  # comes inside scikit-learn: no network is needed
-            return OfficialFiles(
-                _digits_url(),
-                {
-                    "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
-                },
-            )
-        case "fashion-mnist":
-            return OfficialFiles(
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-                {
-                    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-                    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-                    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-                    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-                },
-            )
-        case "cifar10":
-            return OfficialFiles(
-                "https://www.cs.toronto.edu/~kriz",
-                {
-                    "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-                },
-            )
-        case "image-folder":
-            raise AssertionError("a folder of the user's own pictures has no published files")
+OFFICIAL_URLS = {
+    # The scans come inside scikit-learn, so they need no network.
+    "digits": Path(str(files("sklearn.datasets"))).joinpath("data").as_uri(),
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "cifar10": "https://www.cs.toronto.edu/~kriz",
+}
+OFFICIAL_FILES = {
+    "digits": [
+        OfficialFile(
+            "digits.csv.gz",
+            "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+        ),
+    ],
+    "fashion-mnist": [
+        OfficialFile(
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        OfficialFile(
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        OfficialFile(
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        OfficialFile(
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ],
+    "cifar10": [
+        OfficialFile(
+            "cifar-10-binary.tar.gz",
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    ],
+}
 
 
 def fetch(dataset: DatasetName, base_url: str | None, target: Path) -> None:
@@ -95,10 +100,10 @@ def fetch(dataset: DatasetName, base_url: str | None, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         _copy_image_folder(_local_folder(base_url) if base_url else IMAGE_FOLDER, partial)
     else:
-        official = official_files(dataset)
-        for name, sha256 in official.sha256.items():
-            download(f"{(base_url or official.base_url).rstrip('/')}/{name}", partial / name, sha256)
-        _remove_others(partial, set(official.sha256))
+        url = (base_url or OFFICIAL_URLS[dataset]).rstrip("/")
+        for file in OFFICIAL_FILES[dataset]:
+            download(f"{url}/{file.name}", partial / file.name, file.sha256)
+        _remove_others(partial, {file.name for file in OFFICIAL_FILES[dataset]})
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
 
@@ -122,7 +127,7 @@ def _copy_image_folder(source: Path, target: Path) -> None:
 
 
 def _picture_files(folder: Path) -> list[Path]:
-    """All pictures below the class folders, hidden files left out, in an order that never changes."""
+    """All pictures below the class folders, hidden files left out, always in the same order."""
     return sorted(
         file
         for file in folder.glob("*/**/*")

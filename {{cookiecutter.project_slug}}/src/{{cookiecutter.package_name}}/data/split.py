@@ -40,8 +40,9 @@ def stratified_split(
         else:
             test, rest = rows[is_test[rows]], rng.permutation(rows[~is_test[rows]])
         validation, train = _draw(rest, validation_fraction, name, num_others=1)
-        for split, chosen in (("train", train), ("validation", validation), ("test", test)):
-            parts[split].append(chosen)
+        parts["train"].append(train)
+        parts["validation"].append(validation)
+        parts["test"].append(test)
     return {split: rng.permutation(np.concatenate(rows)) for split, rows in parts.items()}
 
 

@@ -40,7 +40,7 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patchify(images).flatten(2).transpose(1, 2)  # (N, num_patches, width)
-        token = self.class_token.expand(len(images), -1, -1)
+        token = self.class_token.expand(patches.shape[0], -1, -1)
         x = torch.cat([token, patches], dim=1) + self.positions  # (N, 1 + num_patches, width)
         x = self.norm(self.blocks(x))
         logits: Tensor = self.head(x[:, 0])
@@ -61,8 +61,8 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        x = x + self.mlp(self.norm2(x))
-        return x
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class SelfAttention(nn.Module):

@@ -1,0 +1,64 @@
+"""Stage 5: write the ONNX file, check it against PyTorch, and write the model card."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Config, load_config
+from ..data.dataset import DatasetInfo, load_info, load_split
+from ..evaluation.cards import model_card
+from ..export import check_onnx, export_onnx
+from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata, sha256_of
+from ..provenance import current_commit
+from ..training.checkpoint import load_model
+from ._main import run
+
+DATA = Path("data/prepared")
+MODEL = Path("model")
+
+
+def main() -> None:
+    config = load_config()
+    info = load_info(DATA)
+    model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
+    MODEL.mkdir(exist_ok=True)
+    export_onnx(model, info.image, MODEL / MODEL_FILE, opset=config.export.opset)
+    check_onnx(model, MODEL / MODEL_FILE, load_split(DATA, "test").images, config.export)
+    training = _read_json(Path("metrics/train.json"))
+    metadata = _metadata(config, info, training)
+    metadata.save(MODEL)
+    Path("docs/model-card.md").write_text(model_card(metadata, info, training), encoding="utf-8")
+    print(f"{MODEL / MODEL_FILE} and {MODEL / METADATA_FILE} written; same answers as PyTorch")
+
+
+def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> ModelMetadata:
+    model = asdict(config.model)
+    return ModelMetadata(
+        model=config.model.name,
+        classes=info.classes,
+        image=info.image,
+        sha256=sha256_of(MODEL / MODEL_FILE),
+        commit=current_commit(),
+        data_hash=info.content_hash,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=training["hardware"],
+        params={
+            "prepare": asdict(config.prepare),
+            "model": {"name": config.model.name, **model[config.model.name]},
+            "train": asdict(config.train),
+        },
+        metrics=_read_json(Path("metrics/evaluation.json")),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""Stage 3: train, and write `checkpoints/best.pt`, `metrics/train.json` and the learning curves."""
+
+import csv
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from dvclive.live import Live
+
+from ..config import load_config
+from ..data.dataset import load_info, load_split
+from ..models import build_model, count_parameters
+from ..provenance import describe_hardware
+from ..training.checkpoint import run_fingerprint, save_model
+from ..training.device import choose_device
+from ..training.loop import EpochResult, TrainResult, train
+from ._main import run
+
+DATA = Path("data/prepared")
+CHECKPOINTS = Path("checkpoints")
+METRICS = Path("metrics")
+
+
+def main() -> None:
+    config = load_config()
+    info = load_info(DATA)
+    device = choose_device(config.train.device)
+    torch.manual_seed(config.train.seed)
+    model = build_model(config.model, info)
+    start = time.perf_counter()
+    with Live(str(METRICS / "live"), dvcyaml=None, save_dvc_exp=False) as live:
+        result = train(
+            model,
+            load_split(DATA, "train"),
+            load_split(DATA, "validation"),
+            config.train,
+            device=device,
+            checkpoint=CHECKPOINTS / "last.pt",
+            fingerprint=run_fingerprint(config, info),
+            on_epoch=lambda epoch: _log(live, epoch),
+        )
+    seconds = time.perf_counter() - start
+    save_model(result.best_weights, config.model, info, CHECKPOINTS / "best.pt")
+    _write_curves(result.history, METRICS / "curves.csv")
+    summary = {
+        "epochs": len(result.history),
+        "best_epoch": result.best.epoch,
+        "best_validation_accuracy": result.best.validation_accuracy,
+        "num_parameters": count_parameters(model),
+        "seconds": round(seconds, 2),
+        "images_per_second": round(_median_speed(result), 1),
+        "device": device.type,
+        "hardware": describe_hardware(device),
+    }
+    (METRICS / "train.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _log(live: Live, epoch: EpochResult) -> None:
+    """Show an epoch in DVC's plots and in VS Code while training goes on."""
+    live.step = epoch.epoch
+    for part in ("train", "validation"):
+        for quantity in ("loss", "accuracy"):
+            live.log_metric(f"{part}/{quantity}", getattr(epoch, f"{part}_{quantity}"))
+    live.log_metric("learning_rate", epoch.learning_rate)
+    live.make_summary()
+
+
+def _median_speed(result: TrainResult) -> float:
+    speeds = sorted(row.images_per_second for row in result.history)
+    return speeds[len(speeds) // 2]
+
+
+def _write_curves(history: list[EpochResult], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(asdict(history[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in history)
+
+
+if __name__ == "__main__":
+    run(main)

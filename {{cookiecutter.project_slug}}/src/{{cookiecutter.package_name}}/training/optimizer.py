@@ -1,0 +1,43 @@
+"""Optimiser and learning-rate schedule."""
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+)
+
+from ..config import TrainConfig
+
+MOMENTUM = 0.9
+WARMUP_FRACTION = 0.05
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101) or SGD with Nesterov momentum.
+
+    Weight decay applies to matrices and filters only: biases and normalisation have no scale that
+    it could usefully shrink.
+    """
+    weights = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True)
+    return AdamW(groups, lr=config.learning_rate)
+
+
+def build_schedule(optimizer: Optimizer, config: TrainConfig, num_steps: int) -> LRScheduler:
+    """One-cycle (Smith and Topin 2017, arXiv:1708.07120), or a short warm-up and a cosine."""
+    if config.schedule == "one-cycle":
+        return OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=num_steps)
+    num_warmup = max(1, round(WARMUP_FRACTION * num_steps))
+    warmup = LinearLR(optimizer, start_factor=0.01, total_iters=num_warmup)
+    cosine = CosineAnnealingLR(optimizer, T_max=max(1, num_steps - num_warmup))
+    return SequentialLR(optimizer, [warmup, cosine], milestones=[num_warmup])
