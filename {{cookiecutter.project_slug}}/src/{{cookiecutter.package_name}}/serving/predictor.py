@@ -1,0 +1,73 @@
+"""The exported model on ONNX Runtime: pixels in, probabilities out. Knows nothing of HTTP."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from ..errors import UserError
+from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata, sha256_of
+
+
+class ModelError(UserError):
+    """A model folder that cannot be served; the message says what is wrong with it."""
+
+
+class Predictor:
+    """A loaded model. Safe to call from several threads."""
+
+    def __init__(self, metadata: ModelMetadata, session: ort.InferenceSession) -> None:
+        self.metadata = metadata
+        self._session = session
+
+    @classmethod
+    def load(cls, folder: Path, num_threads: int) -> "Predictor":
+        """Load `model.onnx` after checking that it is the file `metadata.json` speaks of.
+
+        num_threads: how many threads one call of `predict` may use.
+
+        Raises:
+            ModelError: a file is missing, unreadable, or not the one that was exported.
+        """
+        metadata = _load_metadata(folder)
+        model_file = folder / MODEL_FILE
+        if not model_file.exists():
+            raise ModelError(f"{model_file} not found: run the pipeline, or set MODEL_DIR")
+        digest = sha256_of(model_file)
+        if digest != metadata.sha256:
+            raise ModelError(
+                f"{model_file} has the SHA-256 {digest[:12]}…, but {METADATA_FILE} says "
+                f"{metadata.sha256[:12]}…: the two do not belong together"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.log_severity_level = 3  # errors; its warnings say nothing a user can act on
+        session = ort.InferenceSession(
+            model_file.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        predictor = cls(metadata, session)
+        predictor.predict(np.zeros((1, *metadata.image.shape), dtype=np.uint8))  # warm up
+        return predictor
+
+    def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Class probabilities (N, num_classes) of pictures (N, C, H, W)."""
+        (logits,) = self._session.run(["logits"], {"pixels": pixels})
+        return softmax(logits)
+
+
+def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Probabilities (N, K) of logits (N, K), without overflow for large ones."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: npt.NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _load_metadata(folder: Path) -> ModelMetadata:
+    try:
+        return ModelMetadata.load(folder)
+    except FileNotFoundError:
+        message = f"{folder / METADATA_FILE} not found: run the pipeline, or set MODEL_DIR"
+        raise ModelError(message) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder / METADATA_FILE} is broken: {error!r}") from None

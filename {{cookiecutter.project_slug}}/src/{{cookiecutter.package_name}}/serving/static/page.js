@@ -1,0 +1,225 @@
+import { Pad } from "./pad.js";
+
+const MAX_BARS = 10;
+const DRAWABLE_SIDE = 64; // larger grey pictures are photographs rather than drawings
+const FORMATS = ["image/png", "image/jpeg", "image/webp"];
+
+const $ = (id) => document.getElementById(id);
+const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+let model = null;
+let newest = 0; // answers may overtake each other; only the newest request's is shown
+const pad = new Pad($("pad"), drawn);
+
+// --- the model ---
+
+async function connect() {
+  const answer = await request("v1/model").catch((error) => ({ error }));
+  setStatus(answer.error ? "down" : "ready", answer.error ? answer.error.message : "ready");
+  if (answer.error) return setTimeout(connect, 3000);
+  model = answer;
+  showModel();
+}
+
+function setStatus(kind, text) {
+  $("status").className = `status ${kind}`;
+  $("status").textContent = kind === "down" ? "no model" : text;
+  $("status").title = text;
+}
+
+function showModel() {
+  const { channels, width, height } = model.image;
+  const drawable = channels === 1 && Math.max(width, height) <= DRAWABLE_SIDE;
+  $("stage").classList.toggle("drawable", drawable);
+  $("pad").hidden = $("undo").hidden = !drawable;
+  $("hint").textContent = drawable ? "Draw here, or drop a picture" : "Drop a picture here";
+  $("resolution").textContent = `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}`;
+  $("tagline").textContent = `Tells apart ${model.classes.length} classes: ${listed(model.classes)}.`;
+  showMetrics(model.metrics);
+  showFacts($("model"), {
+    Architecture: model.name,
+    Trained: `${new Date(model.created).toLocaleString()} on ${model.hardware}`,
+    Commit: model.commit,
+    Data: model.data_hash,
+    "SHA-256": model.sha256,
+  });
+  showBars(model.classes.map((label) => ({ label, probability: 0 })));
+}
+
+function listed(classes) {
+  const shown = classes.slice(0, 10).join(", ");
+  return classes.length > 10 ? `${shown} …` : shown;
+}
+
+function showMetrics(metrics) {
+  const tiles = [
+    ["Accuracy", metrics.accuracy, metrics.accuracy_ci95],
+    ["Macro F1", metrics.f1_macro, metrics.f1_macro_ci95],
+    ["Baseline accuracy", metrics.baseline?.accuracy],
+    ["Calibration error", metrics.ece, metrics.ece_ci95],
+  ].filter(([, value]) => value !== undefined);
+  $("metrics").replaceChildren(...tiles.map(([name, value, interval]) => {
+    const range = interval ? `95 %: ${interval.map((end) => (100 * end).toFixed(1)).join("–")}` : "";
+    return element("div", {}, element("dt", {}, name), element("dd", {}, percent(value), " ", element("small", {}, range)));
+  }));
+}
+
+// --- a prediction ---
+
+async function classify(blob) {
+  const number = ++newest;
+  $("error").hidden = true;
+  const start = performance.now();
+  const answer = await request("v1/predict", {
+    method: "POST",
+    body: blob,
+    headers: { "Content-Type": blob.type },
+  }).catch((error) => ({ error }));
+  if (number !== newest) return;
+  if (answer.error) return showError(answer.error.message);
+  showPrediction(answer, performance.now() - start);
+}
+
+async function request(path, options) {
+  const response = await fetch(path, options);
+  const body = await response.json();
+  if (!response.ok) throw new Error(body.detail);
+  return body;
+}
+
+function showPrediction(prediction, roundTrip) {
+  const [best] = prediction.probabilities;
+  $("label").textContent = best.label;
+  $("label").parentElement.classList.toggle("long", best.label.length > 12);
+  $("confidence").textContent = `${percent(best.probability)} sure`;
+  showBars(prediction.probabilities);
+  const milliseconds = (value) => `${value.toFixed(2)} ms`;
+  showFacts($("latency"), {
+    Decoding: milliseconds(prediction.latency_ms.decode),
+    Inference: milliseconds(prediction.latency_ms.inference),
+    "Round trip": milliseconds(roundTrip),
+  });
+}
+
+function showError(message) {
+  reset();
+  $("confidence").textContent = "";
+  $("error").textContent = message[0].toUpperCase() + message.slice(1);
+  $("error").hidden = false;
+}
+
+function reset() {
+  newest++;
+  $("label").textContent = "–";
+  $("confidence").textContent = "nothing to classify yet";
+  $("error").hidden = true;
+  $("latency").replaceChildren();
+  if (model) showBars(model.classes.map((label) => ({ label, probability: 0 })));
+}
+
+// Few classes keep their places, so that one sees the bars move; of many, the likeliest are shown.
+function showBars(ranking) {
+  const best = ranking[0].probability > 0 ? ranking[0].label : null;
+  const places = new Map(model.classes.map((label, index) => [label, index]));
+  const shown = ranking.slice(0, MAX_BARS);
+  if (ranking.length <= MAX_BARS) shown.sort((a, b) => places.get(a.label) - places.get(b.label));
+  const bars = $("bars");
+  while (bars.children.length < shown.length) bars.append(newBar());
+  shown.forEach(({ label, probability }, index) => {
+    const bar = bars.children[index];
+    const [name, track, value] = bar.children;
+    name.textContent = label;
+    track.firstChild.style.width = percent(probability).replace(" ", "");
+    value.textContent = best === null ? "" : percent(probability);
+    bar.classList.toggle("best", label === best);
+  });
+}
+
+function newBar() {
+  const fill = element("div", { className: "fill" });
+  return element("li", {}, element("span"), element("div", { className: "track" }, fill), element("span", { className: "value" }));
+}
+
+function showFacts(list, facts) {
+  list.replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+function element(name, properties = {}, ...children) {
+  const created = Object.assign(document.createElement(name), properties);
+  created.append(...children);
+  return created;
+}
+
+// --- where pictures come from ---
+
+async function drawn() {
+  $("hint").hidden = true;
+  if (pad.isEmpty) return clear();
+  const { width, height } = model.image;
+  const drawing = pad.render(width * 8, height * 8);
+  showSeen(drawing, drawing.width, drawing.height);
+  drawing.toBlob(classify, "image/png");
+}
+
+async function picked(file) {
+  if (!file || !model) return;
+  clear();
+  $("hint").hidden = true;
+  if (!FORMATS.includes(file.type)) return showError("choose a PNG, JPEG or WebP picture");
+  const picture = $("picture");
+  URL.revokeObjectURL(picture.src);
+  picture.src = URL.createObjectURL(file);
+  picture.hidden = false;
+  classify(file);
+  await picture.decode().then(
+    () => {
+      $("stage").classList.toggle("pixelated", picture.naturalWidth < 100);
+      showSeen(picture, picture.naturalWidth, picture.naturalHeight);
+    },
+    () => { picture.hidden = true; }, // not a picture: the service's answer says so
+  );
+}
+
+// Show the centre of a picture at the model's resolution, cropped as the service does it.
+function showSeen(source, sourceWidth, sourceHeight) {
+  const { channels, width, height } = model.image;
+  const scale = Math.min(sourceWidth / width, sourceHeight / height);
+  const crop = [(sourceWidth - width * scale) / 2, (sourceHeight - height * scale) / 2];
+  const canvas = Object.assign($("seen"), { width, height });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.filter = channels === 1 ? "grayscale(1)" : "none";
+  context.drawImage(source, ...crop, width * scale, height * scale, 0, 0, width, height);
+}
+
+function clear() {
+  pad.clear();
+  $("picture").hidden = true;
+  $("hint").hidden = false;
+  Object.assign($("seen"), { width: 1, height: 1 });
+  reset();
+}
+
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  picked($("file").files[0]);
+  $("file").value = ""; // the same file can be chosen again
+});
+$("clear").addEventListener("click", clear);
+$("undo").addEventListener("click", () => pad.undo());
+document.addEventListener("paste", (event) => picked(event.clipboardData.files[0]));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  picked(event.dataTransfer.files[0]);
+});
+connect();
