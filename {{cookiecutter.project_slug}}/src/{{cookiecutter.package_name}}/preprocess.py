@@ -49,7 +49,7 @@ def decode_image(
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError(
-                    f"{image.width}x{image.height} is too large; at most {max_pixels:,} pixels are read"
+                    f"{image.width}x{image.height} is too large: at most {max_pixels:,} pixels"
                 )
             return image_to_array(image, spec)
     except ImageError:
