@@ -109,7 +109,9 @@ def next_steps() -> str:
     lines = [f"cd {ANSWERS['project_slug']}"]
     if ANSWERS["dataset"] == "image-folder":
         lines.append("# put your pictures into data/images, one folder per class")
-    lines.append("make run     # set up, train, evaluate, export and serve on http://127.0.0.1:8000")
+    lines.append(
+        "make run     # set up, train, evaluate, export and serve on http://127.0.0.1:8000"
+    )
     lines.append("make test    # the project's own tests")
     return "\n".join(f"    {line}" for line in lines)
 

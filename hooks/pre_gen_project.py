@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-# JSON never holds three quotes in a row and a raw string keeps its backslashes, so any answer is safe.
+# Any answer is safe here: JSON never holds three quotes in a row, a raw string keeps backslashes.
 ANSWERS: dict[str, str] = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 FREE_TEXT = ("project_name", "description", "author_name")
@@ -44,7 +44,7 @@ def problems() -> Iterator[str]:
         yield f"author_email must look like name@example.com, not {ANSWERS['author_email']!a}."
     username = ANSWERS["github_username"]
     if not re.fullmatch(GITHUB_USERNAME, username) or len(username) > 39:
-        yield f"github_username must be a name that GitHub allows, such as octo-cat, not {username!a}."
+        yield f"github_username must be a name on GitHub, such as octo-cat, not {username!a}."
     yield from remote_problems(ANSWERS["dvc_remote"], ANSWERS["dvc_remote_url"])
 
 
@@ -59,7 +59,7 @@ def name_problems(answer: str, pattern: str, allowed: str) -> Iterator[str]:
     elif keyword.iskeyword(module):
         yield f"{answer} must not be {name!a}, which is a keyword of Python; choose another."
     elif module in sys.stdlib_module_names:
-        yield f"{answer} must not be {name!a}, a module of Python's standard library; choose another."
+        yield f"{answer} must not be {name!a}, a module of Python itself; choose another."
     elif module in DEPENDENCIES:
         yield f"{answer} must not be {name!a}, a library that the project uses; choose another."
 

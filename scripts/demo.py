@@ -36,12 +36,16 @@ def main() -> None:
     with serve(project) as url:
         show_metrics(project)
         show_prediction(project, url)
-    print(f"\nFrom nothing to a served prediction in {time.perf_counter() - start:.0f} s. Go on with")
-    print(f"\n    cd {project}\n    make run     # serve it on http://127.0.0.1:8000, with a page\n")
+    print(
+        f"\nFrom nothing to a served prediction in {time.perf_counter() - start:.0f} s. Go on with"
+    )
+    print(
+        f"\n    cd {project}\n    make run     # serve it on http://127.0.0.1:8000, with a page\n"
+    )
 
 
 def generate(folder: Path) -> Path:
-    """Put a fresh project into `folder`; an earlier one is replaced when the new one is complete."""
+    """Put a fresh project into `folder`; an earlier one goes when the new one is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         generated = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=scratch))
@@ -115,7 +119,9 @@ def show_prediction(project: Path, url: str) -> None:
     """Send the first test picture to the server and print picture, truth and answer."""
     prepared = project / "data/prepared"
     pixels: npt.NDArray[np.uint8] = np.load(prepared / "test_images.npy", mmap_mode="r")[0]
-    truth = read_json(prepared / "dataset.json")["classes"][np.load(prepared / "test_labels.npy")[0]]
+    truth = read_json(prepared / "dataset.json")["classes"][
+        np.load(prepared / "test_labels.npy")[0]
+    ]
     reply = httpx.post(
         f"{url}/v1/predict", content=encode_png(pixels), headers={"Content-Type": "image/png"}
     ).raise_for_status()
