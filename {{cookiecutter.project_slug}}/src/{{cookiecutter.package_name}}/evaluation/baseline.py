@@ -59,4 +59,4 @@ def compare_with_baseline(
 
 def _flatten(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Pixels as features on the scale 0 to 1: (N, C, H, W) to (N, C * H * W)."""
-    return images.reshape(len(images), -1) / np.float32(255)
+    return np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)

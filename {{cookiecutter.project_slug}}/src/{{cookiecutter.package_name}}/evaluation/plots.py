@@ -1,0 +1,232 @@
+"""The evaluation's pictures. The same numbers give the same bytes: git sees real changes only."""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+from sklearn.metrics import confusion_matrix
+
+from .metrics import Predictions, reliability
+
+INK, MUTED, GRID, PAPER = "#1b2430", "#66717f", "#e3e8ef", "#fcfcfd"
+BLUE, LIGHT_BLUE, ORANGE = "#2563c9", "#8fb4ee", "#d9571a"
+HITS = LinearSegmentedColormap.from_list("hits", ["#e6effc", "#7fabec", "#2563c9"])
+MISSES = LinearSegmentedColormap.from_list("misses", ["#fdeadd", "#f2a36f", "#d9571a"])
+
+STYLE: dict[Any, Any] = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5"
+    "axes.edgecolor": GRID,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 2,
+    "lines.solid_capstyle": "round",
+}
+MAX_NAME = 16  # characters of a class name
+MISTAKE_ROWS, MISTAKE_COLUMNS = 2, 6
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the pictures are drawn from.
+
+    images: uint8 (N, C, H, W), the test split. metrics: as in `metrics/evaluation.json`. curves:
+    the columns of `metrics/curves.csv` by name, each (epochs,).
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    images: npt.NDArray[np.uint8]
+    predictions: Predictions
+    metrics: dict[str, Any]
+    curves: npt.NDArray[np.void]
+    num_bins: int
+
+
+def write_pictures(report: Report, folder: Path) -> None:
+    """Write every picture as a PNG into `folder`."""
+    side = float(np.clip(1.8 + 0.42 * len(report.classes), 4.5, 11))
+    with matplotlib.rc_context(STYLE):
+        for name, width, height, draw in (
+            ("summary", 10, 5, _draw_summary),
+            ("confusion_matrix", side, side, _draw_confusion_matrix),
+            ("reliability", 5.2, 5.2, _draw_reliability),
+            ("learning_curves", 9, 3.6, _draw_learning_curves),
+            ("mistakes", 9, 0.6 + 1.7 * _num_mistake_rows(report), _draw_mistakes),
+        ):
+            layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0, hspace=0)
+            figure = Figure(figsize=(width, height), dpi=150, layout=layout)
+            draw(figure, report)
+            _save(figure, folder / f"{name}.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Save with a palette of 256 colours, a third of the bytes that matplotlib would write."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer)
+    image = Image.open(buffer).convert("RGB")
+    image.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _draw_confusion_matrix(figure: Figure, report: Report) -> None:
+    _title(figure, "Confusion matrix")
+    axes = figure.subplots()
+    _confusion_matrix(axes, report, counts=len(report.classes) <= 20, names=True)
+
+
+def _draw_learning_curves(figure: Figure, report: Report) -> None:
+    left, right = figure.subplots(1, 2)
+    for axes, quantity in ((left, "loss"), (right, "accuracy")):
+        axes.set_title(quantity.capitalize())
+        _curves(axes, report.curves, quantity)
+
+
+def _draw_mistakes(figure: Figure, report: Report) -> None:
+    _title(figure, "Most confident mistakes: true → predicted")
+    _gallery(figure, report, _num_mistake_rows(report), MISTAKE_COLUMNS)
+
+
+def _num_mistake_rows(report: Report) -> int:
+    num_mistakes = np.count_nonzero(~report.predictions.correct)
+    return min(MISTAKE_ROWS, max(1, math.ceil(num_mistakes / MISTAKE_COLUMNS)))
+
+
+def _draw_reliability(figure: Figure, report: Report) -> None:
+    """Draw accuracy by stated confidence, and below it how often each confidence is stated."""
+    bins = reliability(report.predictions, report.num_bins)
+    width = 1 / report.num_bins
+    centers = (np.arange(report.num_bins) + 0.5) * width
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    top.bar(centers, bins.accuracy, width * 0.88, color=LIGHT_BLUE, label="accuracy")
+    top.plot([0, 1], [0, 1], color=MUTED, linestyle=(0, (2, 3)), linewidth=1.5, label="ideal")
+    gaps = np.sort([bins.accuracy, bins.confidence], axis=0)
+    top.vlines(bins.confidence, *gaps, color=ORANGE, linewidth=3, label="gap")
+    top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    top.set_title(f"Reliability (calibration error {report.metrics['ece']:.3f})")
+    top.legend(frameon=False, labelcolor=MUTED, loc="upper left")
+    bottom.bar(centers, bins.count / bins.count.sum(), width * 0.88, color=MUTED)
+    bottom.set(xlabel="confidence", ylabel="share")
+
+
+def _draw_summary(figure: Figure, report: Report) -> None:
+    """Draw the README's picture: the headline numbers over three panels."""
+    header, body = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.9]).ravel()
+    _headline(header, report)
+    left, middle, right = body.subfigures(1, 3, squeeze=False).ravel()
+    _title(left, "Accuracy by epoch")
+    _curves(left.subplots(), report.curves, "accuracy")
+    _title(middle, "Confusion matrix")
+    _confusion_matrix(middle.subplots(), report, counts=False, names=len(report.classes) <= 25)
+    _title(right, "Most confident mistakes")
+    _gallery(right, report, 2, 2)
+
+
+def _title(figure: Figure | SubFigure, text: str) -> None:
+    inches = figure.bbox.width / figure.dpi
+    figure.suptitle(text, x=0.2 / inches, ha="left", weight="bold", size=11)
+
+
+def _headline(figure: SubFigure, report: Report) -> None:
+    metrics = report.metrics
+    low, high = (100 * bound for bound in metrics["accuracy_ci95"])
+    interval = f"test accuracy (95 % interval {low:.1f} to {high:.1f})"
+    baseline = metrics["baseline"]
+    numbers = (
+        (f"{100 * metrics['accuracy']:.1f} %", interval, BLUE),
+        (f"{100 * baseline['accuracy']:.1f} %", baseline["name"], MUTED),
+        (f"{metrics['ece']:.3f}", "calibration error", MUTED),
+        (f"{len(report.predictions):,}", "test images", MUTED),
+    )
+    figure.text(0.02, 0.88, report.title, size=11, weight="bold", va="top")
+    for x, (number, label, color) in zip((0.02, 0.42, 0.64, 0.84), numbers, strict=True):
+        figure.text(x, 0.28, number, size=25, weight="bold", color=color)
+        figure.text(x, 0.06, label, size=9, color=MUTED)
+
+
+def _curves(axes: Axes, curves: npt.NDArray[np.void], quantity: str) -> None:
+    """Draw training and validation curve of a quantity, with the epoch that was kept."""
+    epochs = curves["epoch"]
+    for split, color in (("train", MUTED), ("validation", BLUE)):
+        axes.plot(epochs, curves[f"{split}_{quantity}"], color=color, label=split)
+    best = curves["validation_accuracy"].argmax()
+    value = curves[f"validation_{quantity}"][best]
+    axes.plot(epochs[best], value, "o", color=ORANGE, markersize=7, label=f"best, {value:.4g}")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.legend(frameon=False, fontsize=9, labelcolor=MUTED)
+
+
+def _confusion_matrix(axes: Axes, report: Report, *, counts: bool, names: bool) -> None:
+    """Draw true classes as rows, coloured by share of the row: hits blue, mistakes orange."""
+    num_classes = len(report.classes)
+    matrix = confusion_matrix(
+        report.predictions.labels, report.predictions.predicted, labels=np.arange(num_classes)
+    )
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    diagonal = np.eye(num_classes, dtype=bool)
+    axes.imshow(np.ma.masked_where(~diagonal, share), cmap=HITS, vmin=0, vmax=1)
+    misses = np.ma.masked_where(diagonal | (matrix == 0), np.sqrt(share))  # so that rare ones show
+    axes.imshow(misses, cmap=MISSES, vmin=0, vmax=0.7)
+    if counts:
+        for row, column in np.argwhere(matrix):
+            color = PAPER if share[row, column] > (0.5 if row == column else 0.25) else INK
+            text = str(matrix[row, column])
+            axes.text(column, row, text, ha="center", va="center", size=8, color=color)
+    size = float(np.clip(220 / num_classes, 4.5, 9))
+    ticks = [_short(name) for name in report.classes] if names else []
+    axes.set_xticks(range(len(ticks)), ticks, rotation=90, size=size)
+    axes.set_yticks(range(len(ticks)), ticks, size=size)
+    axes.set(xlabel="predicted", ylabel="true", anchor="N")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _gallery(figure: Figure | SubFigure, report: Report, num_rows: int, num_columns: int) -> None:
+    """Show the mistakes with the highest confidence, each as "true → predicted"."""
+    predictions = report.predictions
+    mistakes = np.flatnonzero(~predictions.correct)
+    order = np.argsort(-predictions.confidence[mistakes], kind="stable")
+    grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    if not len(mistakes):
+        grid[0].set_title("None: every test image is right.", loc="left", weight="normal")
+    for axes, index in zip(grid, mistakes[order], strict=False):
+        pixels = report.images[index].transpose(1, 2, 0)  # (H, W, C)
+        axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axes.set_anchor("N")
+        true = _short(report.classes[predictions.labels[index]])
+        predicted = _short(report.classes[predictions.predicted[index]])
+        arrow = " → " if len(true + predicted) < 20 else "\n→ "
+        text = f"{true}{arrow}{predicted}\n{100 * predictions.confidence[index]:.1f} %"
+        axes.set_title(text, size=8.5, weight="normal", loc="center", pad=4)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"

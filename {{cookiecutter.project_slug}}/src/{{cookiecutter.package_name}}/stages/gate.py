@@ -1,0 +1,84 @@
+"""Hold the newest evaluation against the floor and the champion; exit code 1 when it fails."""
+
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import load_config
+from ..errors import UserError
+from ..evaluation.gate import Result, judge
+from ._main import run
+
+EVALUATION = Path("metrics/evaluation.json")
+PREDICTIONS = Path("reports/predictions.csv")
+VERDICT = Path("build/gate.md")
+DEFAULT_CHAMPION = "origin/main"
+
+
+def gate(
+    champion: Annotated[
+        str, typer.Option(help="git revision that holds the champion's metrics")
+    ] = DEFAULT_CHAMPION,
+) -> None:
+    """Print the verdict as markdown, write it to build/gate.md, and exit with 1 when it fails."""
+    config = load_config()
+    if not (EVALUATION.exists() and PREDICTIONS.exists()):
+        raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
+    candidate = Result.from_text(
+        EVALUATION.read_text(encoding="utf-8"), PREDICTIONS.read_text(encoding="utf-8")
+    )
+    result, note = read_champion(champion)
+    verdict = judge(
+        candidate,
+        result,
+        config.gate,
+        note=note,
+        num_samples=config.evaluate.bootstrap_samples,
+        seed=config.evaluate.seed,
+    )
+    print(verdict.markdown)
+    VERDICT.parent.mkdir(exist_ok=True)
+    VERDICT.write_text(verdict.markdown + "\n", encoding="utf-8")
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def read_champion(revision: str) -> tuple[Result | None, str]:
+    """Read the champion from git: its result, and a sentence that says who it is.
+
+    There is none yet where the revision has no metrics, or where nobody has pushed to
+    `origin/main`.
+
+    Raises:
+        UserError: a revision other than the default that git does not know.
+    """
+    commit = _git("rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
+    if commit is None:
+        if revision != DEFAULT_CHAMPION:
+            raise UserError(f"--champion {revision}: git knows no such revision")
+        return None, f"No champion: there is no `{revision}` here. The floor alone decides."
+    evaluation = _git("show", f"{revision}:./{EVALUATION.as_posix()}")
+    predictions = _git("show", f"{revision}:./{PREDICTIONS.as_posix()}")
+    if evaluation is None or predictions is None:
+        return None, f"No champion: `{revision}` has no metrics yet. The floor alone decides."
+    note = f"The champion is `{revision}` ({commit.strip()})."
+    return Result.from_text(evaluation, predictions), note
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command, or None if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def main() -> None:
+    """Run from the command line: `python -m <package>.stages.gate --champion REVISION`."""
+    typer.run(gate)
+
+
+if __name__ == "__main__":
+    run(main)
