@@ -59,8 +59,8 @@ function showMetrics(metrics) {
     ["Calibration error", metrics.ece, metrics.ece_ci95],
   ].filter(([, value]) => value !== undefined);
   $("metrics").replaceChildren(...tiles.map(([name, value, interval]) => {
-    const range = interval ? `95 %: ${interval.map((end) => (100 * end).toFixed(1)).join("–")}` : "";
-    return element("div", {}, element("dt", {}, name), element("dd", {}, percent(value), " ", element("small", {}, range)));
+    const range = interval ? `${interval.map((end) => (100 * end).toFixed(1)).join(" to ")} (95 %)` : "";
+    return element("div", {}, element("dt", {}, name), element("dd", {}, percent(value), element("small", {}, range)));
   }));
 }
 
@@ -89,6 +89,7 @@ async function request(path, options) {
 
 function showPrediction(prediction, roundTrip) {
   const [best] = prediction.probabilities;
+  $("answer").classList.remove("empty");
   $("label").textContent = best.label;
   $("label").parentElement.classList.toggle("long", best.label.length > 12);
   $("confidence").textContent = `${percent(best.probability)} sure`;
@@ -110,6 +111,7 @@ function showError(message) {
 
 function reset() {
   newest++;
+  $("answer").classList.add("empty");
   $("label").textContent = "–";
   $("confidence").textContent = "nothing to classify yet";
   $("error").hidden = true;
@@ -155,7 +157,6 @@ function element(name, properties = {}, ...children) {
 // --- where pictures come from ---
 
 async function drawn() {
-  $("hint").hidden = true;
   if (pad.isEmpty) return clear();
   const { width, height } = model.image;
   const drawing = pad.render(width * 8, height * 8);
@@ -208,6 +209,10 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("clear").addEventListener("click", clear);
+$("pad").addEventListener("pointerdown", () => {
+  $("hint").hidden = true;
+  $("picture").hidden = true;
+});
 $("undo").addEventListener("click", () => pad.undo());
 document.addEventListener("paste", (event) => picked(event.clipboardData.files[0]));
 document.addEventListener("dragover", (event) => {
