@@ -1,4 +1,4 @@
-"""The gate: is a candidate good enough, by itself and beside the champion, to be released?"""
+"""The gate: whether a candidate is good enough, by itself and beside the champion."""
 
 import csv
 import io

@@ -1,0 +1,86 @@
+"""Stage 4: measure the model on the test split; write `metrics/evaluation.json` and `reports/`."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..config import EvaluateConfig, load_config
+from ..data.dataset import Split, load_info, load_split
+from ..evaluation.baseline import compare_with_baseline
+from ..evaluation.metrics import Predictions, evaluate
+from ..evaluation.plots import Report, write_pictures
+from ..models.predict import predict_logits
+from ..training.checkpoint import load_model
+from ._main import run
+
+DATA = Path("data/prepared")
+METRICS = Path("metrics")
+REPORTS = Path("reports")
+
+
+def main() -> None:
+    """Predict the test split on the CPU, so that every machine measures the same numbers."""
+    config = load_config()
+    info, test = load_info(DATA), load_split(DATA, "test")
+    model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
+    predictions = Predictions(predict_logits(model, test.images), test.labels)
+    metrics = _measure(predictions, info.classes, test, config.evaluate)
+    _write_json(metrics, METRICS / "evaluation.json")
+    REPORTS.mkdir(exist_ok=True)
+    _write_predictions(predictions, info.classes, REPORTS / "predictions.csv")
+    curves = np.atleast_1d(np.genfromtxt(METRICS / "curves.csv", delimiter=",", names=True))
+    title = f"{info.name} · {config.model.name}"
+    report = Report(
+        title, info.classes, test.images, predictions, metrics, curves, config.evaluate.num_bins
+    )
+    write_pictures(report, REPORTS)
+    print(
+        f"test accuracy {metrics['accuracy']:.4f}, baseline {metrics['baseline']['accuracy']:.4f}"
+    )
+
+
+def _measure(
+    predictions: Predictions, classes: tuple[str, ...], test: Split, config: EvaluateConfig
+) -> dict[str, Any]:
+    metrics = evaluate(
+        predictions,
+        classes,
+        num_bins=config.num_bins,
+        num_samples=config.bootstrap_samples,
+        seed=config.seed,
+    )
+    train = load_split(DATA, "train")
+    metrics["baseline"] = compare_with_baseline(predictions.predicted, train, test, config.seed)
+    metrics["num_test"] = len(test)
+    metrics["test_hash"] = _hash(test)
+    return metrics
+
+
+def _hash(split: Split) -> str:
+    """SHA-256 of pictures and labels: models with the same are compared in pairs by the gate."""
+    return hashlib.sha256(split.images.tobytes() + split.labels.tobytes()).hexdigest()
+
+
+def _write_json(content: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_predictions(predictions: Predictions, classes: tuple[str, ...], path: Path) -> None:
+    """One row per test image; the gate and DVC's confusion matrix read it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["index", "label", "prediction", "confidence"])
+        for index, (label, predicted, confidence) in enumerate(
+            zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
+        ):
+            writer.writerow([index, classes[label], classes[predicted], f"{confidence:.4f}"])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,51 @@
+"""Put the newest results into README.md, between its two markers."""
+
+import json
+from pathlib import Path
+
+from ..errors import UserError
+from ..evaluation.cards import readme_results
+from ..metadata import METADATA_FILE, ModelMetadata
+from ._main import run
+
+README = Path("README.md")
+MODEL = Path("model")
+TRAINING = Path("metrics/train.json")
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+
+
+def main() -> None:
+    """Rewrite the block; a README without the markers is left as it is."""
+    for path in (MODEL / METADATA_FILE, TRAINING, README):
+        if not path.exists():
+            raise UserError(
+                f"{path} not found: run `dvc repro` first, in the project's root folder"
+            )
+    training = json.loads(TRAINING.read_text(encoding="utf-8"))
+    block = readme_results(ModelMetadata.load(MODEL), training)
+    readme = README.read_text(encoding="utf-8")
+    published = replace_block(readme, block)
+    if published is None:
+        print(f"{README} has no lines {START} and {END}: left as it is")
+    elif published != readme:
+        _write_atomically(README, published)
+        print(f"{README}: results updated")
+
+
+def replace_block(text: str, block: str) -> str | None:
+    """Replace what stands between the markers, or give None if they are not both there."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        return None
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    run(main)
