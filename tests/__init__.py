@@ -1,0 +1,1 @@
+"""Bake the template, and use what comes out as its users would."""

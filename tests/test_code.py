@@ -1,0 +1,45 @@
+"""The generated code holds to the style and the types that it declares."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import Bake, Choice, inside
+
+# What the choices change in Python code: the data set nothing, the package's name all imports.
+BAKES = ["default", "image-folder", "long-package-name"]
+MAX_SOURCE_LINES = 1800
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=BAKES)
+def project(request: pytest.FixtureRequest, choice: Choice) -> Bake:
+    """Each bake whose Python code differs from another's."""
+    return choice(request.param)
+
+
+def test_ruff_has_no_finding(project: Bake, environment: Path) -> None:
+    project.run("ruff", "check", "--no-cache", ".", env=inside(environment, project))
+
+
+def test_code_is_formatted(project: Bake, environment: Path) -> None:
+    project.run("ruff", "format", "--no-cache", "--check", ".", env=inside(environment, project))
+
+
+def test_strict_mypy_has_no_finding(project: Bake, environment: Path) -> None:
+    project.run("mypy", env=inside(environment, project))
+
+
+def test_source_can_be_read_in_an_afternoon(choice: Choice) -> None:
+    sources = (choice("default").path / "src").rglob("*.py")
+    num_lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources)
+    assert num_lines <= MAX_SOURCE_LINES
+
+
+def test_imports_inside_the_package_are_relative(choice: Choice) -> None:
+    project = choice("default")
+    absolute = re.compile(rf"^ *(from|import) {project.package}\b", re.MULTILINE)
+    sources = (project.path / "src").rglob("*.py")
+    assert [path for path in sources if absolute.search(path.read_text(encoding="utf-8"))] == []

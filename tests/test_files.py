@@ -1,0 +1,132 @@
+"""Which files each answer gives, and that every one of them is whole and valid."""
+
+import configparser
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import Bake, Choice, clone
+
+PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
+PACKAGE_FOLDER = "{{cookiecutter.package_name}}"
+DATASETS = ["digits", "fashion-mnist", "cifar10", "image-folder"]
+LICENSES = ["MIT", "Apache-2.0", "Proprietary"]
+# Files of the template that never keep their name, and those that stand in for them.
+VARIANTS = {
+    "python-version",
+    "dvc.image-folder.yaml",
+    *(f"params.{dataset}.yaml" for dataset in DATASETS),
+    *(f"LICENSE.{name}" for name in LICENSES),
+}
+FROM_VARIANTS = {".python-version", "params.yaml", "LICENSE"}
+# By choice, the files of the template that it alone has, or that it alone lacks.
+ADDED: dict[str, set[str]] = {}
+REMOVED: dict[str, set[str]] = {}
+
+
+def test_each_choice_gives_exactly_its_files(
+    any_bake: Bake, request: pytest.FixtureRequest
+) -> None:
+    choice = request.node.callspec.params["any_bake"]
+    template = Bake(clone() / PROJECT_FOLDER, output="").files()
+    expected = {name.replace(PACKAGE_FOLDER, any_bake.package) for name in template}
+    expected = (expected - VARIANTS) | FROM_VARIANTS
+    for other, names in ADDED.items():
+        expected -= set() if other == choice else names
+    assert any_bake.files() == expected - REMOVED.get(choice, set())
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_params_are_those_of_the_data_set(dataset: str, choice: Choice) -> None:
+    project = choice("default" if dataset == "digits" else dataset)
+    assert project.read("params.yaml") == template_text(f"params.{dataset}.yaml")
+    assert yaml.safe_load(project.read("params.yaml"))["fetch"]["dataset"] == dataset
+
+
+def test_every_data_set_has_the_same_knobs_under_the_same_comments() -> None:
+    def knobs(dataset: str) -> list[str]:
+        return re.findall(r"^ *\w+:", template_text(f"params.{dataset}.yaml"), re.MULTILINE)
+
+    assert {tuple(knobs(dataset)) for dataset in DATASETS} == {tuple(knobs("digits"))}
+
+
+def test_pipelines_differ_only_in_where_the_users_own_pictures_come_from(choice: Choice) -> None:
+    plain, own = (choice(name).read("dvc.yaml") for name in ("default", "image-folder"))
+    assert "data/images" in yaml.safe_load(own)["stages"]["fetch"]["deps"]
+    assert own.replace("      - data/images\n", "") == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "first_words"),
+    [("default", "MIT License"), ("apache", "Apache License"), ("proprietary", "Copyright (c)")],
+)
+def test_licence_is_the_chosen_one(name: str, first_words: str, choice: Choice) -> None:
+    text = choice(name).read("LICENSE")
+    assert text.lstrip().startswith(first_words)
+    assert "Your Name" in text
+
+
+@pytest.mark.parametrize("remote", ["s3", "gs", "azure", "ssh"])
+def test_dvc_remote_and_its_plugin_are_set(remote: str, choice: Choice) -> None:
+    project = choice(remote)
+    dependencies = tomllib.loads(project.read("pyproject.toml"))["project"]["dependencies"]
+    assert f"dvc[{remote}]>=3.60" in dependencies
+    assert remote_url(project).startswith(f"{remote}://")
+
+
+def remote_url(project: Bake) -> str:
+    config = configparser.ConfigParser()
+    config.read(project.path / ".dvc/config", encoding="utf-8")
+    assert config["core"]["remote"] == "storage"
+    return config["'remote \"storage\"'"]["url"].strip('"')
+
+
+def test_python_version_is_the_chosen_one(choice: Choice) -> None:
+    assert choice("default").read(".python-version") == "3.11\n"
+    assert choice("python-3.13").read(".python-version") == "3.13\n"
+
+
+def test_no_tag_and_no_placeholder_is_left(any_bake: Bake) -> None:
+    leftover = re.compile(rb"cookiecutter\.|\{%|%\}|\bpackage_name\b")
+    found = [
+        name for name in any_bake.files() if leftover.search((any_bake.path / name).read_bytes())
+    ]
+    assert found == []
+    assert [name for name in any_bake.files() if "{" in name] == []
+
+
+def test_no_python_source_and_no_workflow_of_the_template_holds_a_tag() -> None:
+    tag = re.compile(r"\{\{ *cookiecutter|\{%")
+    folder = clone() / PROJECT_FOLDER
+    sources = [*folder.rglob("*.py"), *folder.glob(".github/workflows/*")]
+    assert sources
+    assert [path for path in sources if tag.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_every_yaml_toml_and_json_file_can_be_read(any_bake: Bake) -> None:
+    readers: dict[str, Callable[[str], object]] = {
+        ".json": json.loads,
+        ".toml": tomllib.loads,
+        ".yaml": lambda text: list(yaml.safe_load_all(text)),
+        ".yml": lambda text: list(yaml.safe_load_all(text)),
+    }
+    suffixes = []
+    for name in sorted(any_bake.files()):
+        suffix = Path(name).suffix
+        if suffix in readers:
+            readers[suffix](any_bake.read(name))  # raises, with the place, where it is broken
+            suffixes.append(suffix)
+    assert {".json", ".toml", ".yaml"} <= set(suffixes)
+
+
+def test_every_file_name_fits_windows(any_bake: Bake) -> None:
+    assert [name for name in any_bake.files() if re.search(r'[<>:"|?*\\]', name)] == []
+
+
+def template_text(name: str) -> str:
+    return (clone() / PROJECT_FOLDER / name).read_text(encoding="utf-8")
