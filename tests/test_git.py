@@ -1,7 +1,7 @@
 """What generating does with git: its own repository, somebody else's, or none."""
 
 import os
-import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,11 +95,26 @@ def test_hooks_signing_and_ignore_file_of_the_user_do_not_get_in_the_way(
     assert committed_files(project) == project.files()
 
 
-def test_generating_asks_nothing_of_a_network(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    proxies = {name: nowhere for name in ("http_proxy", "https_proxy", "ALL_PROXY")}
-    project = bake(folder, env=proxies | IDENTITY | {"HOME": str(folder.parent)})
+NO_NETWORK = """
+import sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        raise OSError("no network here")
+
+sys.addaudithook(refuse)
+"""
+
+
+def test_generating_needs_no_network(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
+    offline = IDENTITY | {"PYTHONPATH": str(tmp_path)}
+    connect = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    assert (
+        "no network here"
+        in run(sys.executable, "-c", connect, cwd=folder, env=offline, check=False).stderr
+    )
+    project = bake(folder, env=offline)
     assert committed_files(project) == project.files()
 
 
