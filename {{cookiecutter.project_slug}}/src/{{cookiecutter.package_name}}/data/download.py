@@ -11,7 +11,6 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..metadata import sha256_of
 
-CHUNK_SIZE = 1 << 20
 NUM_TRIES = 5
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
@@ -89,6 +88,6 @@ def _receive(url: str, part: Path) -> None:
                 total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None
             ) as bar,
         ):
-            for chunk in reply.iter_bytes(CHUNK_SIZE):
+            for chunk in reply.iter_bytes():
                 file.write(chunk)
                 bar.update(len(chunk))
