@@ -72,7 +72,7 @@ Written by the `prepare` stage.
 and the fractions. The test split is used for nothing but the final evaluation.
 - Training pixels on the scale 0 to 1: mean {_numbers(info.mean)}, standard deviation \
 {_numbers(info.std)}, by channel.
-- SHA-256 of the prepared arrays: `{info.content_hash}`
+- Hash of the prepared arrays: `{info.content_hash}`
 
 ## Left out
 
@@ -159,7 +159,7 @@ In brackets: 95 % bootstrap intervals. {_baseline_sentence(baseline)} More in th
 [model card](docs/model-card.md) and the [data card](docs/data-card.md).
 
 <sub>Written by the pipeline on {metadata.created[:10]} from commit `{metadata.commit}`, data \
-`{metadata.data_hash[:12]}`; {training["seconds"]:,.0f} s of training on \
+`{metadata.data_hash.removeprefix("sha256:")[:12]}`; {training["seconds"]:,.0f} s of training on \
 {metadata.hardware}.</sub>"""
 
 
@@ -169,7 +169,7 @@ def _provenance_table(metadata: ModelMetadata, training: dict[str, Any]) -> str:
         ("parameters", f"{training['num_parameters']:,}"),
         ("created", metadata.created),
         ("commit", f"`{metadata.commit}`"),
-        ("data, SHA-256", f"`{metadata.data_hash}`"),
+        ("data", f"`{metadata.data_hash}`"),
         ("ONNX file, SHA-256", f"`{metadata.sha256}`"),
         ("trained on", metadata.hardware),
     )

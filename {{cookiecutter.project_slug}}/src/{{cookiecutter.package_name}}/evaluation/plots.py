@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix
 from .metrics import Predictions, reliability
 
 INK, MUTED, GRID, PAPER = "#1b2430", "#66717f", "#e3e8ef", "#fcfcfd"
-BLUE, LIGHT_BLUE, ORANGE = "#2563c9", "#8fb4ee", "#d9571a"
+BLUE, LIGHT_BLUE, PALE_BLUE, ORANGE = "#2563c9", "#8fb4ee", "#dde8fa", "#d9571a"
 HITS = LinearSegmentedColormap.from_list("hits", ["#e6effc", "#7fabec", "#2563c9"])
 MISSES = LinearSegmentedColormap.from_list("misses", ["#fdeadd", "#f2a36f", "#d9571a"])
 
@@ -48,6 +48,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 2,
     "lines.solid_capstyle": "round",
 }
+FEW = 10  # images in a bin, below which its accuracy says little
 MAX_NAME = 16  # characters of a class name
 MISTAKE_ROWS, MISTAKE_COLUMNS = 2, 6
 
@@ -76,7 +77,7 @@ def write_pictures(report: Report, folder: Path) -> None:
         for name, width, height, draw in (
             ("summary", 10, 5, _draw_summary),
             ("confusion_matrix", side, side, _draw_confusion_matrix),
-            ("reliability", 5.2, 5.2, _draw_reliability),
+            ("reliability", 5.2, 5.8, _draw_reliability),
             ("learning_curves", 9, 3.6, _draw_learning_curves),
             ("mistakes", 9, 0.6 + 1.7 * _num_mistake_rows(report), _draw_mistakes),
         ):
@@ -123,13 +124,18 @@ def _draw_reliability(figure: Figure, report: Report) -> None:
     width = 1 / report.num_bins
     centers = (np.arange(report.num_bins) + 0.5) * width
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.bar(centers, bins.accuracy, width * 0.88, color=LIGHT_BLUE, label="accuracy")
+    few = bins.count < FEW
+    for mask, color, label in (
+        (~few, LIGHT_BLUE, "accuracy"),
+        (few, PALE_BLUE, f"accuracy, fewer than {FEW} images"),
+    ):
+        top.bar(centers[mask], bins.accuracy[mask], width * 0.88, color=color, label=label)
     top.plot([0, 1], [0, 1], color=MUTED, linestyle=(0, (2, 3)), linewidth=1.5, label="ideal")
     gaps = np.sort([bins.accuracy, bins.confidence], axis=0)
-    top.vlines(bins.confidence, *gaps, color=ORANGE, linewidth=3, label="gap")
+    top.vlines(bins.confidence[~few], *gaps[:, ~few], color=ORANGE, linewidth=3, label="gap")
     top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     top.set_title(f"Reliability (calibration error {report.metrics['ece']:.3f})")
-    top.legend(frameon=False, labelcolor=MUTED, loc="upper left")
+    figure.legend(frameon=False, labelcolor=MUTED, loc="outside lower center", ncols=2)
     bottom.bar(centers, bins.count / bins.count.sum(), width * 0.88, color=MUTED)
     bottom.set(xlabel="confidence", ylabel="share")
 
@@ -174,7 +180,7 @@ def _curves(axes: Axes, curves: npt.NDArray[np.void], quantity: str) -> None:
     epochs = curves["epoch"]
     for split, color in (("train", MUTED), ("validation", BLUE)):
         axes.plot(epochs, curves[f"{split}_{quantity}"], color=color, label=split)
-    best = curves["validation_accuracy"].argmax()
+    best = np.lexsort((curves["validation_loss"], -curves["validation_accuracy"]))[0]
     value = curves[f"validation_{quantity}"][best]
     axes.plot(epochs[best], value, "o", color=ORANGE, markersize=7, label=f"best, {value:.4g}")
     axes.set_xlabel("epoch")

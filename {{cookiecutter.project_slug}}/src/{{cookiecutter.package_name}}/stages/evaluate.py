@@ -63,7 +63,8 @@ def _measure(
 
 def _hash(split: Split) -> str:
     """SHA-256 of pictures and labels: models with the same are compared in pairs by the gate."""
-    return hashlib.sha256(split.images.tobytes() + split.labels.tobytes()).hexdigest()
+    digest = hashlib.sha256(split.images.tobytes() + split.labels.tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
