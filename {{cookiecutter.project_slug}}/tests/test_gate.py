@@ -1,0 +1,175 @@
+"""The gate, decided on arrays and run as CI runs it: a process in a git repository."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from package_name.config import GateConfig
+from package_name.evaluation.gate import Result, judge, paired_interval
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+CONFIG = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
+
+
+def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") -> Result:
+    """Make a result that is right on the first `num_correct` images."""
+    correct = np.arange(num_images) < num_correct
+    accuracy = num_correct / num_images
+    metrics = {
+        name: value
+        for key in ("accuracy", "f1_macro", "nll", "ece")
+        for name, value in ((key, accuracy), (f"{key}_ci95", [accuracy, accuracy]))
+    }
+    return Result(metrics | {"test_hash": test_hash}, correct)
+
+
+def verdict_of(candidate: Result, champion: Result | None) -> tuple[bool, str]:
+    verdict = judge(candidate, champion, CONFIG, note="", num_samples=500, seed=0)
+    return verdict.passed, verdict.markdown
+
+
+@pytest.mark.parametrize(("num_correct", "passed"), [(900, True), (899, False)])
+def test_the_floor_alone_decides_without_a_champion(num_correct: int, passed: bool) -> None:
+    assert verdict_of(make_result(num_correct), None)[0] is passed
+
+
+@pytest.mark.parametrize(("num_correct", "passed"), [(960, True), (950, True), (949, False)])
+def test_a_candidate_may_be_worse_than_the_champion_by_the_allowed_drop_only(
+    num_correct: int, passed: bool
+) -> None:
+    assert verdict_of(make_result(num_correct), make_result(960))[0] is passed
+
+
+def test_a_bad_champion_does_not_lower_the_floor() -> None:
+    assert verdict_of(make_result(850), make_result(800))[0] is False
+
+
+def test_models_are_compared_in_pairs_on_the_same_test_set_only() -> None:
+    candidate = make_result(960)
+    assert "in pairs on the same" in verdict_of(candidate, make_result(950))[1]
+    other = make_result(950, test_hash="b")
+    assert "on a different test set" in verdict_of(candidate, other)[1]
+
+
+def test_the_paired_interval_of_equal_models_is_zero() -> None:
+    correct = make_result(700).correct
+    assert paired_interval(correct, correct, num_samples=500, seed=0) == (0, 0)
+
+
+def test_the_paired_interval_agrees_with_resampling_the_images() -> None:
+    rng = np.random.default_rng(0)
+    candidate, champion = rng.random(400) < 0.9, rng.random(400) < 0.8
+    rows = rng.integers(400, size=(4000, 400))
+    differences = candidate[rows].mean(axis=1) - champion[rows].mean(axis=1)
+    expected = np.percentile(differences, [2.5, 97.5])
+    interval = paired_interval(candidate, champion, num_samples=4000, seed=1)
+    np.testing.assert_allclose(interval, expected, atol=0.006)
+
+
+def write_evaluation(folder: Path, num_correct: int) -> None:
+    result = make_result(num_correct)
+    rows = [f"{i},yes,{'yes' if hit else 'no'},0.9" for i, hit in enumerate(result.correct)]
+    for name, text in (
+        ("metrics/evaluation.json", json.dumps(result.metrics)),
+        ("reports/predictions.csv", "\n".join(["index,label,prediction,confidence", *rows])),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def run_gate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "package_name.stages.gate", *arguments],
+        cwd=folder,
+        env=os.environ
+        | {"PYTHONIOENCODING": "utf-8", "GIT_CEILING_DIRECTORIES": str(folder.parents[1])},
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Make a folder with the project's parameters and a candidate that is 98.0 % right."""
+    params = re.sub(
+        r"min_accuracy: [\d.]+", "min_accuracy: 0.9", PARAMS.read_text(encoding="utf-8")
+    )
+    (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+    write_evaluation(tmp_path, 980)
+    return tmp_path
+
+
+@pytest.fixture
+def repository(project: Path) -> Path:
+    """Make the project a git repository whose `main` holds the 98.0 % as the champion."""
+    git(project, "init", "--initial-branch", "main")
+    git(project, "add", ".")
+    git(project, "commit", "--message", "champion")
+    return project
+
+
+def test_a_worse_candidate_exits_with_1_and_leaves_the_verdict(repository: Path) -> None:
+    write_evaluation(repository, 930)
+    done = run_gate(repository, "--champion", "main")
+    assert done.returncode == 1
+    assert "## Gate: failed" in done.stdout
+    assert "-5.00 points against the champion" in done.stdout
+    assert (repository / "build/gate.md").read_text(encoding="utf-8") == done.stdout
+
+
+def test_a_better_candidate_passes(repository: Path) -> None:
+    write_evaluation(repository, 985)
+    done = run_gate(repository, "--champion", "main")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "+0.50 points against the champion" in done.stdout
+
+
+def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(tmp_path: Path) -> None:
+    project = tmp_path / "inner"
+    project.mkdir()
+    (project / "params.yaml").write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-8")
+    write_evaluation(project, 999)
+    git(tmp_path, "init", "--initial-branch", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--message", "champion")
+    assert "The champion is `main`" in run_gate(project, "--champion", "main").stdout
+
+
+def test_without_git_the_floor_alone_decides_and_the_verdict_says_so(project: Path) -> None:
+    done = run_gate(project)
+    assert done.returncode == 0
+    assert "there is no `origin/main` here. The floor alone decides." in done.stdout
+
+
+def test_a_revision_without_metrics_is_no_champion(project: Path) -> None:
+    git(project, "init", "--initial-branch", "main")
+    git(project, "add", "params.yaml")
+    git(project, "commit", "--message", "start")
+    done = run_gate(project, "--champion", "main")
+    assert done.returncode == 0
+    assert "`main` has no metrics yet" in done.stdout
+
+
+def test_a_mistyped_revision_is_one_sentence_and_not_a_pass(repository: Path) -> None:
+    done = run_gate(repository, "--champion", "mian")
+    assert done.returncode == 1
+    assert done.stderr == "error: --champion mian: git knows no such revision\n"
+
+
+def test_a_missing_evaluation_says_what_to_run(project: Path) -> None:
+    (project / "metrics/evaluation.json").unlink()
+    done = run_gate(project)
+    assert done.returncode == 1
+    assert "dvc repro evaluate" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,69 @@
+"""Every picture can be drawn whatever the data are like, and the same data give the same file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from package_name.evaluation.metrics import Predictions, evaluate
+from package_name.evaluation.plots import Report, write_pictures
+
+NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
+CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+def make_report(
+    *, num_classes: int, channels: int = 1, num_epochs: int = 5, noise: float = 1.0, name: str = "c"
+) -> Report:
+    """Make a report on 400 noisy predictions; no noise gives no mistakes."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(num_classes, size=400)
+    logits = 4 * np.eye(num_classes)[labels] + noise * rng.normal(size=(400, num_classes))
+    predictions = Predictions(logits.astype(np.float32), labels)
+    classes = tuple(f"{name}{index}" for index in range(num_classes))
+    metrics: dict[str, Any] = evaluate(predictions, classes, num_bins=10, num_samples=100, seed=0)
+    metrics["baseline"] = {"name": "logistic regression", "accuracy": 0.5}
+    curves = np.ones(num_epochs, dtype=[(column, float) for column in CURVES])
+    curves["epoch"] = np.arange(num_epochs) + 1
+    images = rng.integers(256, size=(400, channels, 6, 8), dtype=np.uint8)
+    return Report("test", classes, images, predictions, metrics, curves, num_bins=10)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param(make_report(num_classes=2, channels=3), id="two classes in colour"),
+        pytest.param(make_report(num_classes=100, noise=2), id="a hundred classes"),
+        pytest.param(make_report(num_classes=3, noise=0), id="no mistakes"),
+        pytest.param(make_report(num_classes=3, num_epochs=1), id="one epoch"),
+        pytest.param(make_report(num_classes=3, name="$5 \\frac{ " * 9), id="odd long names"),
+    ],
+)
+def test_all_pictures_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
+    write_pictures(report, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == NAMES
+    for path in tmp_path.iterdir():
+        assert path.stat().st_size < 150_000
+        with Image.open(path) as image:
+            image.load()
+            assert min(image.size) > 200
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10
+
+
+def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
+    files = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        write_pictures(make_report(num_classes=4, channels=3), tmp_path / name)
+        files.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert files[0] == files[1]
+
+
+def test_other_predictions_give_other_pictures(tmp_path: Path) -> None:
+    files = []
+    for noise in (1, 3):
+        write_pictures(make_report(num_classes=4, noise=noise), tmp_path)
+        files.append((tmp_path / "confusion_matrix.png").read_bytes())
+    assert files[0] != files[1]
