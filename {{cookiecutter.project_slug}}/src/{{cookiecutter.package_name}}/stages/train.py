@@ -74,7 +74,7 @@ def _median_speed(result: TrainResult) -> float:
 
 def _write_curves(history: list[EpochResult], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(asdict(history[0])))
+        writer = csv.DictWriter(file, list(asdict(history[0])), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in history)
 
