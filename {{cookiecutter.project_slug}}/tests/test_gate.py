@@ -92,8 +92,7 @@ def run_gate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "package_name.stages.gate", *arguments],
         cwd=folder,
-        env=os.environ
-        | {"PYTHONIOENCODING": "utf-8", "GIT_CEILING_DIRECTORIES": str(folder.parents[1])},
+        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parents[1])},
         capture_output=True,
         encoding="utf-8",
     )
@@ -124,7 +123,7 @@ def test_a_worse_candidate_exits_with_1_and_leaves_the_verdict(repository: Path)
     done = run_gate(repository, "--champion", "main")
     assert done.returncode == 1
     assert "## Gate: failed" in done.stdout
-    assert "-5.00 points against the champion" in done.stdout
+    assert "- **failed**: -5.00 points against the champion" in done.stdout
     assert (repository / "build/gate.md").read_text(encoding="utf-8") == done.stdout
 
 

@@ -123,7 +123,7 @@ def _table(candidate: Result, champion: Result | None) -> list[str]:
 
 
 def _check(passed: bool, text: str) -> str:
-    return f"- {'✅' if passed else '❌'} {text}"
+    return f"- {'passed' if passed else '**failed**'}: {text}"
 
 
 def _percent(value: float) -> str:
