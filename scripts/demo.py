@@ -23,6 +23,7 @@ from PIL import Image
 
 TEMPLATE = Path(__file__).parent.parent
 READY_SECONDS = 60
+NUM_SENT = 4
 SHADES = " .:-=+*#%@"
 
 
@@ -35,13 +36,12 @@ def main() -> None:
     subprocess.run(["make", "setup", "repro"], cwd=project, env=project_environment(), check=True)
     with serve(project) as url:
         show_metrics(project)
-        show_prediction(project, url)
+        show_predictions(project, url)
     print(
-        f"\nFrom nothing to a served prediction in {time.perf_counter() - start:.0f} s. Go on with"
+        f"\nFrom nothing to served predictions in {time.perf_counter() - start:.0f} s. Go on with\n"
     )
-    print(
-        f"\n    cd {project}\n    make run     # serve it on http://127.0.0.1:8000, with a page\n"
-    )
+    print(f"    cd {os.path.relpath(project)}")
+    print("    make run     # serve it on http://127.0.0.1:8000, with a page to draw on\n")
 
 
 def generate(folder: Path) -> Path:
@@ -115,23 +115,35 @@ def show_metrics(project: Path) -> None:
         print(f"    {name:<20} {value}")
 
 
-def show_prediction(project: Path, url: str) -> None:
-    """Send the first test picture to the server and print picture, truth and answer."""
+def show_predictions(project: Path, url: str) -> None:
+    """Send the first test pictures to the server and print pictures, answers and truth."""
     prepared = project / "data/prepared"
-    pixels: npt.NDArray[np.uint8] = np.load(prepared / "test_images.npy", mmap_mode="r")[0]
-    truth = read_json(prepared / "dataset.json")["classes"][
-        np.load(prepared / "test_labels.npy")[0]
+    images: npt.NDArray[np.uint8] = np.load(prepared / "test_images.npy", mmap_mode="r")[:NUM_SENT]
+    classes = read_json(prepared / "dataset.json")["classes"]
+    labels = np.load(prepared / "test_labels.npy")[:NUM_SENT]
+    best = [predict(url, encode_png(pixels))["probabilities"][0] for pixels in images]
+    columns = [
+        [
+            "answer  " + answer["label"],
+            f"{answer['probability']:.0%} sure",
+            f"truth   {classes[label]}",
+        ]
+        for answer, label in zip(best, labels, strict=True)
     ]
-    reply = httpx.post(
-        f"{url}/v1/predict", content=encode_png(pixels), headers={"Content-Type": "image/png"}
-    ).raise_for_status()
-    prediction = reply.json()
-    best = prediction["probabilities"][0]
-    print(f"\nPOST {url}/v1/predict with the first of them:\n")
-    print(draw(pixels))
-    print(f"\n    answer   {best['label']}, with probability {best['probability']:.3f}")
-    print(f"    truth    {truth}")
-    print(f"    model    {prediction['model']['name']}, {prediction['model']['sha256'][:12]}")
+    print(f"\nThe first {NUM_SENT} of them, sent to {url}/v1/predict:\n")
+    for row in zip(*map(draw, images), strict=True):
+        print("   ", "  ".join(row))
+    print()
+    for texts in zip(*columns, strict=True):
+        print("   ", "  ".join(text.ljust(2 * images.shape[3]) for text in texts))
+
+
+def predict(url: str, png: bytes) -> dict[str, Any]:
+    """The server's answer to one picture."""
+    headers = {"Content-Type": "image/png"}
+    reply = httpx.post(f"{url}/v1/predict", content=png, headers=headers).raise_for_status()
+    answer: dict[str, Any] = reply.json()
+    return answer
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -142,10 +154,10 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def draw(pixels: npt.NDArray[np.uint8]) -> str:
-    """Picture (C, H, W) in characters, two a pixel since they are twice as high as wide."""
+def draw(pixels: npt.NDArray[np.uint8]) -> list[str]:
+    """Picture (C, H, W) as lines of characters, two a pixel since they are higher than wide."""
     levels = pixels.mean(axis=0) / 256 * len(SHADES)
-    return "\n".join("    " + "".join(2 * SHADES[int(level)] for level in row) for row in levels)
+    return ["".join(2 * SHADES[int(level)] for level in row) for row in levels]
 
 
 def read_json(path: Path) -> dict[str, Any]:
