@@ -122,19 +122,13 @@ def show_predictions(project: Path, url: str) -> None:
     classes = read_json(prepared / "dataset.json")["classes"]
     labels = np.load(prepared / "test_labels.npy")[:NUM_SENT]
     best = [predict(url, encode_png(pixels))["probabilities"][0] for pixels in images]
-    columns = [
-        [
-            "answer  " + answer["label"],
-            f"{answer['probability']:.0%} sure",
-            f"truth   {classes[label]}",
-        ]
-        for answer, label in zip(best, labels, strict=True)
-    ]
+    answers = [f"answer  {answer['label']}, {answer['probability']:.0%}" for answer in best]
+    truths = [f"truth   {classes[label]}" for label in labels]
     print(f"\nThe first {NUM_SENT} of them, sent to {url}/v1/predict:\n")
     for row in zip(*map(draw, images), strict=True):
         print("   ", "  ".join(row))
     print()
-    for texts in zip(*columns, strict=True):
+    for texts in (answers, truths):
         print("   ", "  ".join(text.ljust(2 * images.shape[3]) for text in texts))
 
 
