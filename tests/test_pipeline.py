@@ -1,0 +1,303 @@
+"""From pictures to a prediction over HTTP, for every data set, as a user would do it."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from .conftest import (
+    TEMPLATE,
+    Bake,
+    bake,
+    clean_environment,
+    clone,
+    inside,
+    missing,
+    run,
+)
+
+READY_SECONDS = 60
+CIFAR10_CLASSES = [
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+]
+IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Ana"), ("EMAIL", "ana@example.com"))
+}
+FORMATS = [("L", "png"), ("RGB", "jpg"), ("RGBA", "png"), ("L", "JPEG")]
+Pixels = npt.NDArray[np.uint8]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """What `make demo` leaves: a project with the defaults, installed and trained."""
+    folder = tmp_path_factory.mktemp("demo")
+    # The script and not the make target, which would write into this clone's own build/.
+    result = run(sys.executable, clone() / "scripts/demo.py", "--into", folder, cwd=folder)
+    return Bake(folder / "my-project", result.stdout)
+
+
+def test_demo_ends_with_metrics_and_a_prediction(demo: Bake) -> None:
+    metrics = json.loads(demo.read("metrics/evaluation.json"))
+    assert metrics["accuracy"] >= 0.98
+    assert f"accuracy             {metrics['accuracy']:.4f}" in demo.output
+    assert re.search(r"answer  \d, \d+%", demo.output)
+    assert "make run" in demo.output
+
+
+def test_demo_replaces_an_earlier_one_and_leaves_nothing_else(demo: Bake) -> None:
+    assert [path.name for path in demo.path.parent.iterdir()] == ["my-project"]
+
+
+def test_readme_leads_with_the_measured_result(demo: Bake) -> None:
+    metrics = json.loads(demo.read("metrics/evaluation.json"))
+    readme = demo.read("README.md")
+    assert "Not trained yet" not in readme
+    assert f"{100 * metrics['accuracy']:.1f}" in readme or f"{metrics['accuracy']:.3f}" in readme
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme)
+    assert pictures
+    assert [name for name in pictures if not (demo.path / name).is_file()] == []
+
+
+def test_every_link_of_the_documents_leads_to_a_file(demo: Bake) -> None:
+    for document in [demo.path / "README.md", *demo.path.glob("docs/*.md")]:
+        links = re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
+        assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_a_second_repro_runs_nothing(demo: Bake) -> None:
+    output = demo.run("uv", "run", "dvc", "repro").stdout
+    assert "Running stage" not in output
+    assert "up to date" in output
+
+
+def test_status_is_clean_and_push_works_at_once(demo: Bake) -> None:
+    demo.run("uv", "run", "dvc", "push")
+    assert demo.run("uv", "run", "dvc", "status", "--cloud").stdout.count("in sync") == 1
+
+
+def test_a_changed_knob_reruns_only_what_depends_on_it(demo: Bake) -> None:
+    params = demo.path / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("num_bins: 15", "num_bins: 10"), encoding="utf-8")
+    output = demo.run("uv", "run", "dvc", "repro").stdout
+    assert re.findall(r"Running stage '(\w+)'", output) == ["evaluate", "export"]
+    params.write_text(text, encoding="utf-8")
+    demo.run("uv", "run", "dvc", "repro")
+
+
+def test_the_projects_own_tests_pass(demo: Bake) -> None:
+    # The service's tests start real servers; a run that was cut off would leave no such line.
+    assert re.search(r"\d+ passed", demo.run("make", "test").stdout)
+
+
+def test_lint_passes_on_a_trained_project(demo: Bake) -> None:
+    demo.run("make", "lint")
+
+
+def test_gate_lets_the_first_model_through_on_the_floor_alone(demo: Bake) -> None:
+    verdict = demo.run("make", "gate").stdout
+    assert "The floor alone decides" in verdict
+
+
+def test_plain_uv_lines_of_the_readme_are_those_of_the_makefile(demo: Bake) -> None:
+    makefile = demo.read("Makefile").replace("$(UV)", "uv").replace("$(TORCH)", "cpu")
+    rows = [line for line in demo.read("README.md").splitlines() if line.startswith("| ")]
+    lines = re.findall(r"`(uv [^`]+)`", "\n".join(rows))
+    assert len(lines) >= 8
+    assert [line for line in lines if line not in makefile] == []
+
+
+def test_fashion_mnist_from_its_official_files(environment: Path, tmp_path: Path) -> None:
+    files = shared_data() / "fashion-mnist"
+    project = small_bake(tmp_path, "fashion-mnist", {"prepare": {"limit": 1500}})
+    with http_folder(files) as url:
+        metrics = repro(project, environment, DATA_SOURCE_URL=url)
+    assert metrics["accuracy"] > 0.6  # chance is 0.1
+    assert_serves_what_it_learned(project, environment)
+
+
+def shared_data() -> Path:
+    """The folder with real data sets, next to this repository or named by DL_PORTFOLIO_DATA."""
+    folder = Path(os.environ.get("DL_PORTFOLIO_DATA", TEMPLATE.parent / "shared/data"))
+    if not (folder / "fashion-mnist").is_dir():
+        missing(f"Fashion-MNIST's four files are not in {folder}/fashion-mnist (DL_PORTFOLIO_DATA)")
+    return folder
+
+
+def test_cifar10_from_an_archive_in_its_official_format(environment: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "mirror/cifar-10-binary.tar.gz"
+    write_cifar10(archive)
+    project = small_bake(tmp_path, "cifar10", {})
+    # The official archive has 170 MB. This one has its layout, and so another checksum.
+    sources = project.path / "src" / project.package / "data/sources.py"
+    official = re.compile(r'("cifar-10-binary\.tar\.gz",\s*")[0-9a-f]{64}')
+    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    pinned, num_replaced = official.subn(rf"\g<1>{checksum}", sources.read_text(encoding="utf-8"))
+    assert num_replaced == 1
+    sources.write_text(pinned, encoding="utf-8")
+    with http_folder(archive.parent) as url:
+        metrics = repro(project, environment, DATA_SOURCE_URL=url)
+    assert metrics["accuracy"] > 0.5  # chance is 0.1
+    assert_serves_what_it_learned(project, environment)
+
+
+def write_cifar10(path: Path) -> None:
+    """Write scanned digits, enlarged and tinted, as CIFAR-10's binary version."""
+    random = np.random.default_rng(0)
+    digits = load_digits()
+    scans = np.kron(digits.images, np.ones((4, 4))) * (255 / 16)  # (N, 32, 32)
+    tint = random.uniform(0.3, 1.0, size=(len(scans), 3, 1, 1))
+    pixels = (scans[:, None] * tint).astype(np.uint8).reshape(len(scans), -1)  # (N, 3072)
+    rows = np.concatenate([digits.target[:, None].astype(np.uint8), pixels], axis=1)
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, batch in zip(names, np.array_split(rows, len(names)), strict=True):
+            add_to(archive, f"cifar-10-batches-bin/{name}", batch.tobytes())
+        classes = "\n".join(CIFAR10_CLASSES) + "\n\n"
+        add_to(archive, "cifar-10-batches-bin/batches.meta.txt", classes.encode())
+
+
+def add_to(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def test_the_users_own_pictures_in_three_folders(environment: Path, tmp_path: Path) -> None:
+    project = small_bake(tmp_path, "image-folder", {"prepare": {"image_size": 32}})
+    write_image_folder(project.path / "data/images")
+    project.run("dvc", "add", "data/images", env=inside(environment, project))
+    metrics = repro(project, environment)
+    assert metrics["accuracy"] > 0.6  # chance is 0.33
+    assert set(metrics["per_class"]) == {"one", "seven", "zero"}
+    assert_serves_what_it_learned(project, environment)
+
+
+def write_image_folder(folder: Path) -> None:
+    """Write scans of three digits as PNG and JPEG files of mixed sizes and colour modes."""
+    random = np.random.default_rng(0)
+    digits = load_digits()
+    for label, name in {0: "zero", 1: "one", 7: "seven"}.items():
+        (folder / name).mkdir(parents=True)
+        for number, scan in enumerate(digits.images[digits.target == label]):
+            width, height = (int(side) for side in random.integers(24, 160, size=2))
+            grey = Image.fromarray((scan * (255 / 16)).astype(np.uint8)).resize((width, height))
+            mode, suffix = FORMATS[number % len(FORMATS)]
+            grey.convert(mode).save(folder / name / f"{number}.{suffix}")
+
+
+def small_bake(folder: Path, dataset: str, changes: dict[str, dict[str, object]]) -> Bake:
+    """Generate a project that trains for just a few epochs."""
+    project = bake(folder, {"dataset": dataset, "project_name": f"Small {dataset}"}, IDENTITY)
+    params = yaml.safe_load(project.read("params.yaml"))
+    params["model"]["name"] = "cnn"
+    params["model"]["cnn"]["width"] = 8
+    params["train"] |= {"epochs": 8, "batch_size": 64, "horizontal_flip": False}
+    params["evaluate"]["bootstrap_samples"] = 100
+    for section, values in changes.items():
+        params[section] |= values
+    (project.path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    return project
+
+
+def repro(project: Bake, environment: Path, **env: str) -> dict[str, Any]:
+    """Run the pipeline, see that a second run does nothing, and give the metrics."""
+    variables = inside(environment, project) | env
+    project.run("dvc", "repro", env=variables)
+    assert "Running stage" not in project.run("dvc", "repro", env=variables).stdout
+    metrics: dict[str, Any] = json.loads(project.read("metrics/evaluation.json"))
+    return metrics
+
+
+def assert_serves_what_it_learned(project: Bake, environment: Path) -> None:
+    """The service answers test pictures over HTTP with the labels that the evaluation saw."""
+    prepared = project.path / "data/prepared"
+    images: Pixels = np.load(prepared / "test_images.npy")[:20]
+    rows = project.read("reports/predictions.csv").splitlines()
+    header, predictions = rows[0].split(","), [row.split(",") for row in rows[1:21]]
+    expected = [row[header.index("prediction")] for row in predictions]
+    with serve(project, environment) as client:
+        metadata = json.loads(project.read("model/metadata.json"))
+        answers = [client.post("/v1/predict", content=png(pixels)) for pixels in images]
+    assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+    labels = [answer.json()["label"] for answer in answers]
+    assert labels == expected
+    assert {answer.json()["model"]["sha256"] for answer in answers} == {metadata["sha256"]}
+
+
+@contextlib.contextmanager
+def serve(project: Bake, environment: Path) -> Iterator[httpx.Client]:
+    """Run the project's own server in a process of its own, as long as the block lasts."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    server = subprocess.Popen(
+        ["python", "-m", "uvicorn", f"{project.package}.serving.app:app", "--port", str(port)],
+        cwd=project.path,
+        env=clean_environment() | inside(environment, project),
+    )
+    headers = {"Content-Type": "image/png"}
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            wait_until_ready(client, server)
+            yield client
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/readyz").status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    pytest.fail("the server did not get ready")
+
+
+@contextlib.contextmanager
+def http_folder(folder: Path) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def png(pixels: Pixels) -> bytes:
+    """The bytes of a PNG file from uint8 (1, H, W) or (3, H, W)."""
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
