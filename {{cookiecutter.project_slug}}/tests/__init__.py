@@ -1,0 +1,1 @@
+"""Tests with small real data, real files and a real server."""

@@ -96,8 +96,9 @@ def running_server(model_dir: Path, **settings: object) -> Iterator[httpx.Client
     """Run the service in a process of its own; the client reaches it."""
     port = free_port()
     environment = {name.upper(): str(value) for name, value in settings.items()}
+    app = "package_name.serving.app:app"
     server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "package_name.serving.app:app", "--port", str(port)],
+        [sys.executable, "-m", "uvicorn", app, "--port", str(port)],
         env=os.environ | environment | {"MODEL_DIR": str(model_dir)},
     )
     try:

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
 
 from package_name.data.dataset import Split
+from package_name.evaluation import baseline
 from package_name.evaluation.baseline import (
     compare_with_baseline,
     mcnemar_p,
@@ -150,6 +151,6 @@ def test_a_perfect_model_beats_the_baseline_beyond_chance(digits: tuple[Split, S
 def test_the_baseline_takes_a_subset_where_there_are_too_many_pixels(
     digits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("package_name.evaluation.baseline.MAX_PIXELS", 64 * 300)
+    monkeypatch.setattr(baseline, "MAX_PIXELS", 64 * 300)
     train, test = digits
     assert compare_with_baseline(test.labels, train, test, seed=0)["num_train"] == 300
