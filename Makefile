@@ -1,5 +1,6 @@
 # Every command of the template, for a person and for CI. Needs only Python 3.11, git and make:
 # uv is installed into .uv/ where the machine does not have it.
+DATA ?=# folder with Fashion-MNIST's official files, for `make bench`
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 
 .DEFAULT_GOAL := help
@@ -22,3 +23,7 @@ lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 	$(UV) run ruff check .
 	$(UV) run ruff format --check .
 	$(UV) run mypy
+
+bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds Fashion-MNIST
+	$(UV) run python -m benchmarks.first_run
+	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))

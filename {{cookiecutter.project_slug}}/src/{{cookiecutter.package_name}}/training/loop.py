@@ -61,7 +61,7 @@ def train(
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
         on_epoch: called after each epoch, and on resuming for each epoch done before.
     """
-    model.to(device)
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader = BatchLoader(
         train_split,
         batch_size=config.batch_size,
