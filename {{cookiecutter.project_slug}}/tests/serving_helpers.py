@@ -95,6 +95,12 @@ def free_port() -> int:
 def running_server(model_dir: Path, **settings: object) -> Iterator[httpx.Client]:
     """Run the service in a process of its own; the client reaches it."""
     port = free_port()
+    settings = {
+        "model_dir": model_dir,
+        "port": port,
+        "num_workers": 1,
+        "database_url": f"sqlite:///{model_dir.parent}/predictions-{port}.db",
+    } | settings
     environment = {name.upper(): str(value) for name, value in settings.items()}
     app = "package_name.serving.app:app"
     server = subprocess.Popen(

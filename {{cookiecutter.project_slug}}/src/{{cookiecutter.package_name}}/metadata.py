@@ -10,6 +10,7 @@ from .preprocess import ImageSpec
 
 MODEL_FILE = "model.onnx"
 METADATA_FILE = "metadata.json"
+SAMPLES_FILE = "samples.npz"
 
 
 @dataclass(frozen=True)

@@ -1,88 +1,41 @@
-"""The HTTP service; `make serve` starts it, and settings.py says what can be set."""
+"""The HTTP service: its routes, and how it starts and stops. settings.py says what can be set."""
 
 import asyncio
 import contextlib
-import logging
-import time
-import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.staticfiles import StaticFiles
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 
-from ..preprocess import ImageError, decode_image
-from .predictor import ModelError, Predictor
+from . import metrics, store
+from .batching import Batcher
+from .keys import ApiKey, Scope
+from .observe import Observe
+from .predict import DirectRoute, predict
 from .problems import install_problem_handlers
-from .schemas import (
-    ClassProbability,
-    Latency,
-    ModelInfo,
-    ModelReference,
-    Prediction,
-    Problem,
-    Status,
-)
+from .samples import load_samples
+from .schemas import Feedback, ModelInfo, Prediction, Problem, Sample, Status
+from .service import Service
 from .settings import Settings
-from .uploads import BodyLimit, read_picture
+from .uploads import BodyLimit
 
 STATIC = Path(__file__).parent / "static"
-
-logger = logging.getLogger(__name__)
-
-
-class Service:
-    """What all requests share: the settings, and the model once there is one."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.predictor: Predictor | None = None
-        self.reason = "no model has been loaded yet"
-
-    async def load_model(self) -> None:
-        """Try to load the model; where it cannot be served, remember why."""
-        try:
-            self.predictor = await run_in_threadpool(
-                Predictor.load, self.settings.model_dir, self.settings.num_threads
-            )
-        except ModelError as error:
-            if str(error) != self.reason:
-                logger.warning("Serving without a model: %s", error)
-            self.reason = str(error)
-
-    async def wait_for_model(self) -> None:
-        """Load the model as soon as it is there, so that it may come later than the service."""
-        while self.predictor is None:
-            await asyncio.sleep(self.settings.model_poll_seconds)
-            await self.load_model()
-
-
-def get_service(request: Request) -> Service:
-    """What `create_app` put together."""
-    service: Service = request.app.state.service
-    return service
-
-
-ServiceDep = Annotated[Service, Depends(get_service)]
-
-
-def get_predictor(service: ServiceDep) -> Predictor:
-    """The loaded model; without one, the request is answered with 503."""
-    if service.predictor is None:
-        raise HTTPException(503, service.reason, {"Retry-After": "5"})
-    return service.predictor
-
-
-PredictorDep = Annotated[Predictor, Depends(get_predictor)]
 
 PICTURE = {"type": "string", "format": "binary"}
 FORM = {"type": "object", "properties": {"file": PICTURE}, "required": ["file"]}
 PREDICT_OPENAPI: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "keep_image",
+            "in": "query",
+            "description": "Store the picture with the prediction, so that feedback can use it",
+            "schema": {"type": "boolean", "default": False},
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -90,8 +43,35 @@ PREDICT_OPENAPI: dict[str, Any] = {
             "application/octet-stream": {"schema": PICTURE},
             "multipart/form-data": {"schema": FORM},
         },
-    }
+    },
 }
+
+
+def get_service(request: Request) -> Service:
+    """What all requests share."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+def get_batcher(service: ServiceDep) -> Batcher:
+    """The loaded model; without one, the request is answered with 503."""
+    return service.ready_batcher()
+
+
+BatcherDep = Annotated[Batcher, Depends(get_batcher)]
+
+
+class Allowed:
+    """A dependency: the key of a request, if it has this scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def __call__(self, request: Request, service: ServiceDep) -> ApiKey | None:
+        return service.authorize(request.scope, self.scope)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -102,35 +82,66 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def create_app(settings: Settings) -> FastAPI:
     """Put the service together."""
-    service = Service(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = service = Service(settings)
         await service.load_model()
         waiting = asyncio.create_task(service.wait_for_model())
         yield
         waiting.cancel()
+        await asyncio.to_thread(service.stop)
 
     app = FastAPI(title=__package__.partition(".")[0], version="1", lifespan=lifespan)
-    app.state.service = service
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     install_problem_handlers(app)
+    app.router.add_api_route(
+        "/v1/predict",
+        predict,
+        methods=["POST"],
+        response_model=Prediction,
+        openapi_extra=PREDICT_OPENAPI,
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
+        route_class_override=DirectRoute,
+    )
 
-    @app.post("/v1/predict", openapi_extra=PREDICT_OPENAPI, responses=problems(413, 415, 422, 503))
-    async def predict(request: Request, service: ServiceDep, predictor: PredictorDep) -> Prediction:
-        """Classify a PNG, JPEG or WebP picture."""
-        picture = await read_picture(request)
-        try:
-            return await run_in_threadpool(
-                classify, picture, predictor, service.settings.max_pixels
-            )
-        except ImageError as error:
-            raise HTTPException(422, str(error)) from None
+    @app.post("/v1/feedback", status_code=202, responses=problems(401, 403, 422, 429, 503))
+    async def feedback(
+        body: Feedback,
+        service: ServiceDep,
+        batcher: BatcherDep,
+        key: Annotated[ApiKey | None, Depends(Allowed("feedback"))],
+    ) -> Status:
+        """Say what the picture of a prediction really shows."""
+        classes = batcher.predictor.metadata.classes
+        if body.label not in classes:
+            raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
+        row = {
+            "prediction_id": body.prediction_id,
+            "time": datetime.now(UTC),
+            "api_key": key and key.name,
+            "label": body.label,
+        }
+        service.store.add(store.feedback, row)
+        return Status(status="accepted")
 
-    @app.get("/v1/model", responses=problems(503))
-    async def model(predictor: PredictorDep) -> ModelInfo:
+    @app.get(
+        "/v1/model",
+        responses=problems(401, 403, 429, 503),
+        dependencies=[Depends(Allowed("predict"))],
+    )
+    async def model(batcher: BatcherDep) -> ModelInfo:
         """The model that answers, and how well it did on the test set."""
-        return ModelInfo.of(predictor.metadata)
+        return ModelInfo.of(batcher.predictor.metadata)
+
+    @app.get(
+        "/v1/samples",
+        responses=problems(401, 403, 429),
+        dependencies=[Depends(Allowed("predict"))],
+    )
+    def samples() -> list[Sample]:
+        """Some pictures of the test set to try the model with; none where it came without."""
+        return load_samples(settings.model_dir)
 
     @app.get("/healthz")
     async def healthz() -> Status:
@@ -138,9 +149,13 @@ def create_app(settings: Settings) -> FastAPI:
         return Status(status="ok")
 
     @app.get("/readyz", responses=problems(503))
-    async def readyz(predictor: PredictorDep) -> Status:
+    async def readyz(batcher: BatcherDep) -> Status:
         """Whether a model is loaded, so that predictions can be asked for."""
         return Status(status="ready")
+
+    @app.get("/metrics", include_in_schema=False, dependencies=[Depends(Allowed("admin"))])
+    def prometheus() -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -150,39 +165,4 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def classify(picture: bytes, predictor: Predictor, max_pixels: int) -> Prediction:
-    """Decode one picture and predict its class."""
-    start = time.perf_counter()
-    pixels = decode_image(picture, predictor.metadata.image, max_pixels)
-    decoded = time.perf_counter()
-    probabilities = predictor.predict(pixels[None])[0]
-    end = time.perf_counter()
-    latency = Latency(
-        decode=1000 * (decoded - start),
-        inference=1000 * (end - decoded),
-        total=1000 * (end - start),
-    )
-    return make_prediction(probabilities, predictor, latency)
-
-
-def make_prediction(
-    probabilities: npt.NDArray[np.float32], predictor: Predictor, latency: Latency
-) -> Prediction:
-    """Put the probabilities of one picture, (num_classes,), into words."""
-    metadata = predictor.metadata
-    order = np.argsort(-probabilities, kind="stable")
-    ranking = [
-        ClassProbability(label=metadata.classes[index], probability=float(probabilities[index]))
-        for index in order
-    ]
-    return Prediction(
-        id=uuid.uuid4().hex,
-        label=ranking[0].label,
-        class_index=int(order[0]),
-        probabilities=ranking,
-        model=ModelReference(name=metadata.model, sha256=metadata.sha256),
-        latency_ms=latency,
-    )
-
-
-app = create_app(Settings())
+app = Observe(create_app(Settings()))

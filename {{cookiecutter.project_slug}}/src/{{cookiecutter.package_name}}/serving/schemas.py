@@ -1,4 +1,4 @@
-"""What the API's answers look like."""
+"""What the API takes and gives. The predictions are written by predict.py in this form."""
 
 from typing import Any
 
@@ -23,9 +23,10 @@ class ModelReference(BaseModel):
 
 
 class Latency(BaseModel):
-    """Where the time of one request went, in milliseconds."""
+    """Where the time of one request went, in milliseconds; `total` includes the upload."""
 
     decode: float
+    queue: float
     inference: float
     total: float
 
@@ -33,12 +34,26 @@ class Latency(BaseModel):
 class Prediction(BaseModel):
     """The answer to `POST /v1/predict`; `probabilities` has every class, the likeliest first."""
 
-    id: str
+    id: str = Field(description="Also the header X-Request-ID; feedback refers to it")
     label: str
     class_index: int
     probabilities: list[ClassProbability]
     model: ModelReference
     latency_ms: Latency
+
+
+class Feedback(BaseModel):
+    """What a picture really shows."""
+
+    prediction_id: str = Field(pattern="^[0-9a-f]{32}$", examples=["0" * 32])
+    label: str = Field(description="The true class", max_length=200)
+
+
+class Sample(BaseModel):
+    """A picture of the test set, as base64 of a PNG file, and its true class."""
+
+    label: str
+    png: str
 
 
 class ModelInfo(BaseModel):
@@ -70,7 +85,7 @@ class ModelInfo(BaseModel):
 
 
 class Status(BaseModel):
-    """The answer of the health checks."""
+    """The answer of the health checks, and of whatever else has nothing more to say."""
 
     status: str
 

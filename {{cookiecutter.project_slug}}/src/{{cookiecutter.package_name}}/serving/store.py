@@ -1,0 +1,170 @@
+"""What the service remembers: predictions and feedback, in SQLite or PostgreSQL.
+
+Rows are written behind the response by a thread of its own, from a bounded buffer: a database
+that is down or slow neither fails nor slows a prediction.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from . import metrics
+
+logger = logging.getLogger(__name__)
+
+WRITE_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+CLEAN_UP_SECONDS = 3600.0
+MAX_ROWS = 500  # of one transaction
+ROW_BYTES = 1_000  # of memory for a row without its picture, roughly
+
+schema = sa.MetaData()
+
+predictions = sa.Table(
+    "predictions",
+    schema,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False, index=True),
+    sa.Column("model_sha256", sa.String(64), nullable=False),
+    sa.Column("api_key", sa.String, nullable=True),
+    sa.Column("label", sa.String, nullable=False),
+    sa.Column("probabilities", sa.JSON, nullable=False),  # in the order of the model's classes
+    sa.Column("pixel_mean", sa.Float, nullable=False),
+    sa.Column("pixel_std", sa.Float, nullable=False),
+    sa.Column("num_bytes", sa.Integer, nullable=False),
+    sa.Column("image", sa.LargeBinary, nullable=True),
+)
+
+feedback = sa.Table(
+    "feedback",
+    schema,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("prediction_id", sa.String(32), nullable=False, index=True),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("api_key", sa.String, nullable=True),
+    sa.Column("label", sa.String, nullable=False),
+)
+
+Row = tuple[sa.Table, dict[str, Any]]
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for `url`; several processes may write to the same SQLite file."""
+    engine = sa.create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: Any, record: Any) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA busy_timeout = 5000")
+
+    return engine
+
+
+class Store:
+    """A bounded buffer in front of the database, and the thread that empties it."""
+
+    def __init__(self, url: str, max_bytes: int, retention_days: int) -> None:
+        self.max_bytes = max_bytes
+        self.retention_days = retention_days
+        self._engine = connect(url)
+        is_postgresql = self._engine.dialect.name == "postgresql"
+        self._insert = postgresql.insert if is_postgresql else sqlite.insert
+        self._rows: deque[Row] = deque()
+        self._num_bytes = 0
+        self._lock = threading.Lock()  # of _num_bytes; the deque needs none
+        self._stopping = threading.Event()
+        self._has_tables = False
+        self._next_clean_up = 0.0
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+
+    def add(self, table: sa.Table, row: dict[str, Any]) -> None:
+        """Remember a row; dropped and counted where the buffer is full."""
+        size = _size(row)
+        with self._lock:
+            if self._num_bytes + size > self.max_bytes:
+                metrics.STORE_DROPPED.inc()
+                return
+            self._num_bytes += size
+        self._rows.append((table, row))
+
+    def stop(self) -> None:
+        """Write what the buffer holds, as far as the database takes it, and end the thread."""
+        self._stopping.set()
+        self._thread.join()
+        if self._rows:
+            metrics.STORE_DROPPED.inc(len(self._rows))
+            logger.error("%d rows could not be written to the database", len(self._rows))
+        self._engine.dispose()
+
+    def _run(self) -> None:
+        is_down = False
+        while not (self._stopping.is_set() and (is_down or not self._rows)):
+            if len(self._rows) < MAX_ROWS:
+                self._stopping.wait(WRITE_SECONDS)  # a few large writes cost less than many small
+            if not self._rows:
+                continue
+            try:
+                self._write_some()
+                is_down = False
+            except SQLAlchemyError as error:
+                metrics.STORE_ERRORS.inc()
+                if not is_down:
+                    logger.exception("the database does not take rows; they wait: %s", error)
+                is_down = True
+                self._stopping.wait(RETRY_SECONDS)
+
+    def _write_some(self) -> None:
+        if not self._has_tables:
+            schema.create_all(self._engine)
+            self._has_tables = True
+        rows = [self._rows[index] for index in range(min(len(self._rows), MAX_ROWS))]
+        with self._engine.begin() as connection:
+            for table in (predictions, feedback):
+                values = [row for row_table, row in rows if row_table is table]
+                if values:
+                    # Rows are written again where a connection broke after they were committed.
+                    connection.execute(self._insert(table).on_conflict_do_nothing(), values)
+            self._clean_up(connection)
+        for _ in rows:  # only now that they are safe
+            self._rows.popleft()
+        with self._lock:
+            self._num_bytes -= sum(_size(row) for _, row in rows)
+        metrics.STORE_WRITTEN.inc(len(rows))
+
+    def _clean_up(self, connection: sa.Connection) -> None:
+        now = time.monotonic()
+        if not self.retention_days or now < self._next_clean_up:
+            return
+        self._next_clean_up = now + CLEAN_UP_SECONDS
+        oldest = datetime.now(UTC) - timedelta(days=self.retention_days)
+        old = sa.select(predictions.c.id).where(predictions.c.time < oldest)
+        connection.execute(feedback.delete().where(feedback.c.prediction_id.in_(old)))
+        connection.execute(predictions.delete().where(predictions.c.time < oldest))
+
+
+def labelled_images(engine: sa.Engine) -> Iterable[tuple[str, str, bytes]]:
+    """Prediction id, true label and picture of all kept pictures; the newest feedback counts."""
+    newest = sa.select(sa.func.max(feedback.c.number)).group_by(feedback.c.prediction_id)
+    query = (
+        sa.select(predictions.c.id, feedback.c.label, predictions.c.image)
+        .join(feedback, feedback.c.prediction_id == predictions.c.id)
+        .where(feedback.c.number.in_(newest), predictions.c.image.is_not(None))
+    )
+    with engine.connect() as connection:
+        for row in connection.execution_options(stream_results=True).execute(query):
+            yield row.id, row.label, row.image
+
+
+def _size(row: dict[str, Any]) -> int:
+    return ROW_BYTES + len(row.get("image") or b"")
