@@ -20,6 +20,17 @@ BELONGS_TO = {
         "cifar10": ["params.cifar10.yaml"],
         "image-folder": ["params.image-folder.yaml", "dvc.image-folder.yaml"],
     },
+    "serving": {
+        "fastapi": ["deploy/service.fastapi.py"],
+    },
+    "deploy_target": {
+        "compose": [
+            "deploy/target.compose.py",
+            "deploy/compose.yaml",
+            "deploy/Caddyfile",
+            "deploy/prometheus.yml",
+        ],
+    },
     "license": {
         "MIT": ["LICENSE.MIT"],
         "Apache-2.0": ["LICENSE.Apache-2.0"],
@@ -31,6 +42,8 @@ RENAMES = {
     "python-version": ".python-version",  # under that name, pyenv would read the template's own
     f"params.{ANSWERS['dataset']}.yaml": "params.yaml",
     f"dvc.{ANSWERS['dataset']}.yaml": "dvc.yaml",
+    f"deploy/service.{ANSWERS['serving']}.py": "deploy/service.py",
+    f"deploy/target.{ANSWERS['deploy_target']}.py": "deploy/target.py",
     f"LICENSE.{ANSWERS['license']}": "LICENSE",
 }
 PLACEHOLDER = re.compile(r"\bpackage_name\b")  # how tests/ names the package in the template

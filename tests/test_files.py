@@ -15,15 +15,22 @@ from .conftest import Bake, Choice, clone
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE_FOLDER = "{{cookiecutter.package_name}}"
 DATASETS = ["digits", "fashion-mnist", "cifar10", "image-folder"]
+SERVERS = ["fastapi"]
+TARGETS = ["compose"]
 LICENSES = ["MIT", "Apache-2.0", "Proprietary"]
 # Files of the template that never keep their name, and those that stand in for them.
 VARIANTS = {
     "python-version",
     "dvc.image-folder.yaml",
+    *(f"deploy/service.{server}.py" for server in SERVERS),
+    *(f"deploy/target.{target}.py" for target in TARGETS),
     *(f"params.{dataset}.yaml" for dataset in DATASETS),
     *(f"LICENSE.{name}" for name in LICENSES),
 }
-FROM_VARIANTS = {".python-version", "params.yaml", "LICENSE"}
+FROM_VARIANTS = {
+    *(".python-version", "params.yaml", "LICENSE"),
+    *("deploy/service.py", "deploy/target.py"),
+}
 # By choice, the files of the template that it alone has, or that it alone lacks.
 ADDED: dict[str, set[str]] = {}
 REMOVED: dict[str, set[str]] = {}

@@ -1,0 +1,1 @@
+"""From an exported model to a running container: `python -m deploy --help`."""
