@@ -145,12 +145,12 @@ def any_bake(request: pytest.FixtureRequest, choice: Choice) -> Bake:
 
 
 @pytest.fixture(scope="session")
-def environment(choice: Choice, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with all that a generated project needs, but no such project."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
+    folder = tmp_path_factory.mktemp("environment")
     sync = ["uv", "sync", "--quiet", "--group", "cpu", "--no-install-project"]
-    choice("default").run(*sync, env={"UV_PROJECT_ENVIRONMENT": str(folder)})
-    return folder
+    bake(folder).run(*sync, env={"UV_PROJECT_ENVIRONMENT": str(folder / "venv")})
+    return folder / "venv"
 
 
 def inside(environment: Path, project: Bake) -> dict[str, str]:
