@@ -4,7 +4,7 @@ DATA ?=# folder with Fashion-MNIST's official files, for `make bench`
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench picture
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ help: ## list the commands
 	.uv/bin/pip install --quiet uv
 
 demo: $(filter .uv/%,$(UV)) ## generate a project into build/, train its model and ask it for a prediction
-	$(UV) run scripts/demo.py
+	$(UV) run python -m scripts.demo
 
 test: $(filter .uv/%,$(UV)) ## generate projects with every option and use them as their users would
 	$(UV) run pytest
@@ -27,3 +27,6 @@ lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds Fashion-MNIST
 	$(UV) run python -m benchmarks.first_run
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
+
+picture: $(filter .uv/%,$(UV)) ## take the README's picture again; needs Chromium
+	$(UV) run python -m scripts.screenshot

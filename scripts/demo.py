@@ -33,7 +33,7 @@ def main() -> None:
     folder: Path = parser.parse_args().into
     start = time.perf_counter()
     project = generate(folder)
-    subprocess.run(["make", "setup", "repro"], cwd=project, env=project_environment(), check=True)
+    train(project)
     with serve(project) as url:
         show_metrics(project)
         show_predictions(project, url)
@@ -53,6 +53,11 @@ def generate(folder: Path) -> Path:
         shutil.rmtree(project, ignore_errors=True)
         generated.replace(project)
     return project
+
+
+def train(project: Path) -> None:
+    """Install the project and run its pipeline."""
+    subprocess.run(["make", "setup", "repro"], cwd=project, env=project_environment(), check=True)
 
 
 def project_environment() -> dict[str, str]:
