@@ -1,0 +1,1 @@
+"""Programs behind the make targets of the template."""

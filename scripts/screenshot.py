@@ -29,7 +29,7 @@ def main() -> None:
             )
             page.goto(url)
             draw_three(page)
-            page.wait_for_selector("#bars li")
+            page.wait_for_selector("#answer:not(.empty)")
             page.wait_for_function(BARS_AT_REST)
             page.screenshot(path=PICTURE)
             browser.close()
