@@ -30,6 +30,7 @@ BELONGS_TO = {
             "deploy/Caddyfile",
             "deploy/prometheus.yml",
         ],
+        "kubernetes": ["deploy/target.kubernetes.py", "deploy/kubernetes"],
     },
     "license": {
         "MIT": ["LICENSE.MIT"],

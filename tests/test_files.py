@@ -16,7 +16,7 @@ PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE_FOLDER = "{{cookiecutter.package_name}}"
 DATASETS = ["digits", "fashion-mnist", "cifar10", "image-folder"]
 SERVERS = ["fastapi"]
-TARGETS = ["compose"]
+TARGETS = ["compose", "kubernetes"]
 LICENSES = ["MIT", "Apache-2.0", "Proprietary"]
 # Files of the template that never keep their name, and those that stand in for them.
 VARIANTS = {
@@ -32,8 +32,18 @@ FROM_VARIANTS = {
     *("deploy/service.py", "deploy/target.py"),
 }
 # By choice, the files of the template that it alone has, or that it alone lacks.
-ADDED: dict[str, set[str]] = {}
-REMOVED: dict[str, set[str]] = {}
+COMPOSE = {"deploy/compose.yaml", "deploy/Caddyfile", "deploy/prometheus.yml"}
+KUBERNETES = {
+    f"deploy/kubernetes/{name}.yaml"
+    for name in (
+        *("base/kustomization", "base/deployment", "base/service", "base/autoscaler"),
+        *("base/disruption-budget", "base/network-policy", "base/service-account"),
+        *("overlays/staging/kustomization", "overlays/staging/namespace"),
+        *("overlays/production/kustomization", "overlays/production/namespace"),
+    )
+}
+ADDED: dict[str, set[str]] = {"kubernetes": KUBERNETES}
+REMOVED: dict[str, set[str]] = {"kubernetes": COMPOSE}
 
 
 def test_each_choice_gives_exactly_its_files(

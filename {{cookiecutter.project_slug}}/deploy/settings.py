@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     deploy_host: `user@host`. deploy_port: of its SSH server. deploy_path: the folder there.
     deploy_ssh_key, deploy_known_hosts: contents of the files; if empty, those of ~/.ssh.
     deploy_timeout: seconds that a new version has to become ready.
-    deploy_overlay: the overlay for Kubernetes.
+    deploy_overlay: which of the overlays for Kubernetes. kube_config: contents of a kubeconfig; if
+        empty, the user's own.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
     deploy_known_hosts: str = ""
     deploy_timeout: PositiveFloat = 90
     deploy_overlay: str = "production"
+    kube_config: SecretStr = SecretStr("")
 
     @property
     def repository(self) -> str:
