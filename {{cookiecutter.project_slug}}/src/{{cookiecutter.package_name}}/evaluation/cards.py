@@ -43,14 +43,14 @@ METRICS = (
 def data_card(info: DatasetInfo) -> str:
     """Describe the prepared data: source, counts, preprocessing, what was left out."""
     channels, height, width = info.image.shape
-    counts = _table(
+    counts = table(
         ("class", *SPLITS),
         [
             *((name, *(info.counts[split][name] for split in SPLITS)) for name in info.classes),
             ("**all**", *(f"**{info.num_images(split):,}**" for split in SPLITS)),
         ],
     )
-    skipped = _table(("file", "reason"), info.skipped[:NUM_SKIPPED_SHOWN])
+    skipped = table(("file", "reason"), info.skipped[:NUM_SKIPPED_SHOWN])
     return (
         f"""# Data card: {info.name}
 
@@ -131,7 +131,7 @@ On the {num_test:,} pictures of the test split, with 95 % bootstrap intervals:
 
 ![Learning curves](../reports/learning_curves.png)
 
-{_table(("parameter", "value"), _flatten(metadata.params))}
+{table(("parameter", "value"), flatten(metadata.params))}
 
 ## Limits
 
@@ -147,7 +147,7 @@ def readme_results(metadata: ModelMetadata, training: dict[str, Any]) -> str:
     metrics, baseline = metadata.metrics, metadata.metrics["baseline"]
     model = f"**{metadata.model}**, {training['num_parameters']:,} parameters"
     values = (_with_interval(metrics, key) for key in ("accuracy", "f1_macro", "nll", "ece"))
-    results = _table(
+    results = table(
         ("", "test accuracy", "macro F1", "NLL", "calibration error"),
         [(model, *values), (baseline["name"], _percent(baseline["accuracy"]), "", "", "")],
     )
@@ -173,12 +173,12 @@ def _provenance_table(metadata: ModelMetadata, training: dict[str, Any]) -> str:
         ("ONNX file, SHA-256", f"`{metadata.sha256}`"),
         ("trained on", metadata.hardware),
     )
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _metrics_table(metrics: dict[str, Any]) -> str:
     rows = ((label, _with_interval(metrics, key)) for key, label in METRICS)
-    return _table(("metric", "value"), rows)
+    return table(("metric", "value"), rows)
 
 
 def _per_class_table(per_class: dict[str, dict[str, float]]) -> str:
@@ -186,7 +186,7 @@ def _per_class_table(per_class: dict[str, dict[str, float]]) -> str:
         (name, *(_percent(row[key]) for key in ("precision", "recall", "f1")), row["support"])
         for name, row in per_class.items()
     )
-    return _table(("class", "precision", "recall", "F1", "test images"), rows)
+    return table(("class", "precision", "recall", "F1", "test images"), rows)
 
 
 def _baseline_sentence(baseline: dict[str, Any]) -> str:
@@ -222,15 +222,18 @@ def _numbers(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
 
 
-def _flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested parameters as dotted keys, in backticks, and values."""
     for key, value in params.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"`{prefix}{key}`", value
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Make a markdown table; a `|` in a cell does not end it."""
+
     def line(cells: Iterable[object]) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 

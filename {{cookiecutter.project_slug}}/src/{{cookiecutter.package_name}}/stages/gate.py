@@ -53,20 +53,20 @@ def read_champion(revision: str) -> tuple[Result | None, str]:
     Raises:
         UserError: a revision other than the default that git does not know.
     """
-    commit = _git("rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
+    commit = git("rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
     if commit is None:
         if revision != DEFAULT_CHAMPION:
             raise UserError(f"--champion {revision}: git knows no such revision")
         return None, f"No champion: there is no `{revision}` here. The floor alone decides."
-    evaluation = _git("show", f"{revision}:./{EVALUATION.as_posix()}")
-    predictions = _git("show", f"{revision}:./{PREDICTIONS.as_posix()}")
+    evaluation = git("show", f"{revision}:./{EVALUATION.as_posix()}")
+    predictions = git("show", f"{revision}:./{PREDICTIONS.as_posix()}")
     if evaluation is None or predictions is None:
         return None, f"No champion: `{revision}` has no metrics yet. The floor alone decides."
     note = f"The champion is `{revision}` ({commit.strip()})."
     return Result.from_text(evaluation, predictions), note
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
     """Output of a git command, or None if it fails or there is no git."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
