@@ -102,10 +102,8 @@ def running_server(model_dir: Path, **settings: object) -> Iterator[httpx.Client
         "database_url": f"sqlite:///{model_dir.parent}/predictions-{port}.db",
     } | settings
     environment = {name.upper(): str(value) for name, value in settings.items()}
-    app = "package_name.serving.app:app"
     server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", app, "--port", str(port)],
-        env=os.environ | environment | {"MODEL_DIR": str(model_dir)},
+        [sys.executable, "-m", "package_name.serving"], env=os.environ | environment
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:

@@ -15,7 +15,7 @@ from . import metrics, store
 from .batching import Batcher
 from .keys import ApiKey, Scope
 from .observe import Observe
-from .predict import DirectRoute, predict
+from .predict import PATH, FastPath, predict
 from .problems import install_problem_handlers
 from .samples import load_samples
 from .schemas import Feedback, ModelInfo, Prediction, Problem, Sample, Status
@@ -95,14 +95,13 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title=__package__.partition(".")[0], version="1", lifespan=lifespan)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     install_problem_handlers(app)
-    app.router.add_api_route(
-        "/v1/predict",
+    app.add_api_route(
+        PATH,
         predict,
         methods=["POST"],
         response_model=Prediction,
         openapi_extra=PREDICT_OPENAPI,
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
-        route_class_override=DirectRoute,
     )
 
     @app.post("/v1/feedback", status_code=202, responses=problems(401, 403, 422, 429, 503))
@@ -165,4 +164,4 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-app = Observe(create_app(Settings()))
+app = Observe(FastPath(create_app(Settings())))

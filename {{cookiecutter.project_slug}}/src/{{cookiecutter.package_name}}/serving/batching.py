@@ -1,15 +1,17 @@
 """Batching without waiting: requests that come while the model is busy form the next batch.
 
-An idle model starts at once, so nothing is ever delayed to make a batch larger. One thread
-decodes and predicts, batch after batch; the event loop only hands over and takes back.
+An idle model starts at once, so nothing is ever delayed to make a batch larger. Short batches run
+on the event loop itself: for a small model, the way to a thread and back takes longer than the
+work, and what arrives meanwhile waits in the sockets and is read as the next batch. Longer ones
+run on a thread, so that the loop goes on reading, and turning away what is too much.
 """
 
 import asyncio
-import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +22,8 @@ from .predictor import Predictor
 
 Pixels = npt.NDArray[np.uint8]
 
-# Larger files are decoded on a thread of their own, since they would hold up a whole batch.
-# For smaller ones the way to another thread costs more than it gains.
-MAX_INLINE_BYTES = 32_768
+MAX_BLOCKING_SECONDS = 0.005  # that a batch may keep the event loop from other things
+MAX_BLOCKING_BYTES = 32_768  # larger files are decoded on a thread, whatever the model takes
 
 
 @dataclass(slots=True)
@@ -54,17 +55,18 @@ _Result = tuple[_Job, Classified | Exception]
 
 
 class Batcher:
-    """Runs a predictor on a thread. Belongs to the event loop that it is made on."""
+    """Runs a predictor, one batch after the other. Belongs to the event loop that it is made on."""
 
     def __init__(self, predictor: Predictor, max_batch_size: int, max_pixels: int) -> None:
         self.predictor = predictor
         self.max_batch_size = max_batch_size
         self.max_pixels = max_pixels
         self.num_waiting = 0
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._is_busy = False
+        self._batch_seconds = 0.0  # of late: a moving average
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, "model")
 
     async def classify(self, picture: bytes) -> Classified:
         """Decode one picture and predict its class.
@@ -75,39 +77,42 @@ class Batcher:
         self.num_waiting += 1
         try:
             job = _Job(picture, self._loop.create_future())
-            if len(picture) > MAX_INLINE_BYTES:
+            if len(picture) > MAX_BLOCKING_BYTES:
                 await asyncio.to_thread(self._decode, job)
             job.queued = time.perf_counter()
-            self._jobs.put(job)
+            self._jobs.append(job)
+            if not self._is_busy:
+                self._is_busy = True
+                self._loop.call_soon(self._start_batch)  # after what else has arrived is read
             return await job.future
         finally:
             self.num_waiting -= 1
 
     def stop(self) -> None:
-        """Finish what is queued and end the thread."""
-        self._jobs.put(None)
-        self._thread.join()
+        """Finish what is running."""
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        while jobs := self._next_batch():
-            waiting = [job for job in jobs if not job.future.done()]  # done: timed out
-            results = self._classify(waiting)
-            self._loop.call_soon_threadsafe(_deliver, results)
+    def _start_batch(self) -> None:
+        size = min(len(self._jobs), self.max_batch_size)
+        jobs = [self._jobs.popleft() for _ in range(size)]
+        jobs = [job for job in jobs if not job.future.done()]  # done: timed out
+        if self._batch_seconds < MAX_BLOCKING_SECONDS:
+            self._finish_batch(self._classify(jobs))
+        else:
+            batch = self._loop.run_in_executor(self._thread, self._classify, jobs)
+            batch.add_done_callback(lambda done: self._finish_batch(done.result()))
 
-    def _next_batch(self) -> list[_Job]:
-        """Wait for a job and take those that are behind it; none when there is no more to come."""
-        jobs: list[_Job] = []
-        try:
-            while len(jobs) < self.max_batch_size:
-                job = self._jobs.get(block=not jobs)
-                if job is None:
-                    if jobs:
-                        self._jobs.put(None)
-                    break
-                jobs.append(job)
-        except Empty:
-            pass
-        return jobs
+    def _finish_batch(self, results: Sequence[_Result]) -> None:
+        for job, result in results:
+            if job.future.done():
+                continue
+            if isinstance(result, Classified):
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(result)
+        self._is_busy = bool(self._jobs)
+        if self._is_busy:
+            self._loop.call_soon(self._start_batch)
 
     def _classify(self, jobs: list[_Job]) -> list[_Result]:
         start = time.perf_counter()
@@ -122,8 +127,10 @@ class Batcher:
                 results.append((job, error))
         try:
             return results + self._predict(ready, start) if ready else results
-        except Exception as error:  # belongs to whoever waits for the answer, not to this thread
+        except Exception as error:  # belongs to those who wait for an answer
             return results + [(job, error) for job in ready]
+        finally:
+            self._batch_seconds += (time.perf_counter() - start - self._batch_seconds) / 8
 
     def _decode(self, job: _Job) -> None:
         start = time.perf_counter()
@@ -154,13 +161,3 @@ class Batcher:
             )
             for index, job in enumerate(jobs)
         ]
-
-
-def _deliver(results: Iterable[_Result]) -> None:
-    for job, result in results:
-        if job.future.done():
-            continue
-        if isinstance(result, Classified):
-            job.future.set_result(result)
-        else:
-            job.future.set_exception(result)

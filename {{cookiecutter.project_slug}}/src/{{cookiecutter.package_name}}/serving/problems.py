@@ -1,6 +1,5 @@
 """Every error as `application/problem+json` (RFC 9457), and never a stack trace."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from .schemas import Problem
 
-logger = logging.getLogger(__name__)
+UNEXPECTED = "something went wrong here; it has been logged"
 
 
 def problem_response(
@@ -36,4 +35,4 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def unexpected_error(request: Request, error: Exception) -> Response:
-        return problem_response(500, "something went wrong here; it has been logged")
+        return problem_response(500, UNEXPECTED)

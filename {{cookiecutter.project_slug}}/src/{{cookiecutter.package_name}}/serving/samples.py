@@ -23,8 +23,7 @@ def load_samples(model_dir: Path) -> list[Sample]:
         images = samples["images"]  # (N, C, H, W)
         labels = samples["labels"].tolist()
     return [
-        Sample(label=label, png=_png(pixels))
-        for pixels, label in zip(images, labels, strict=True)
+        Sample(label=label, png=_png(pixels)) for pixels, label in zip(images, labels, strict=True)
     ]
 
 

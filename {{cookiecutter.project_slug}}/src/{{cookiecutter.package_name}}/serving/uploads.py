@@ -4,8 +4,6 @@ from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import problem_response
-
 
 class BodyLimit:
     """ASGI middleware that ends a request with 413 as soon as its body is too large."""
@@ -13,35 +11,44 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
-        self.detail = f"the body may have at most {max_bytes:,} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if int(declared) > self.max_bytes:
-            await problem_response(413, self.detail)(scope, receive, send)
-            return
-        num_bytes = 0
-
-        async def counting_receive() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self.max_bytes:
-                raise HTTPException(413, self.detail)
-            return message
-
-        await self.app(scope, counting_receive, send)
+        if scope["type"] == "http":
+            receive = limited(receive, self.max_bytes)
+        await self.app(scope, receive, send)
 
 
-async def read_picture(request: Request) -> bytes:
+def limited(receive: Receive, max_bytes: int) -> Receive:
+    """A `receive` that raises 413 once more than `max_bytes` have come."""
+    num_bytes = 0
+
+    async def counting_receive() -> Message:
+        nonlocal num_bytes
+        message = await receive()
+        num_bytes += len(message.get("body", b""))
+        if num_bytes > max_bytes:
+            raise too_large(max_bytes)
+        return message
+
+    return counting_receive
+
+
+def too_large(max_bytes: int) -> HTTPException:
+    """The error for a body over the limit; the rest of it is not waited for."""
+    detail = f"the body may have at most {max_bytes:,} bytes"
+    return HTTPException(413, detail, {"Connection": "close"})
+
+
+async def read_picture(request: Request, max_bytes: int) -> bytes:
     """The picture of a request: its whole body, or the field `file` of a form.
 
     Raises:
-        HTTPException: 415 for another content type, 422 where there is no picture.
+        HTTPException: 413 for more than `max_bytes`, 415 for another content type, 422 where
+            there is no picture.
     """
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise too_large(max_bytes)
+    request = Request(request.scope, limited(request.receive, max_bytes))
     content_type = request.headers.get("content-type", "application/octet-stream")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
