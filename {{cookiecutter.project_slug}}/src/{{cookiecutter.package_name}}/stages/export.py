@@ -6,19 +6,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, load_info, load_split
 from ..evaluation.cards import model_card
 from ..export import check_onnx, export_onnx
-from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata, sha256_of
+from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata, sha256_of
 from ..provenance import current_commit
 from ..training.checkpoint import load_model
 from ._main import run
 
 DATA = Path("data/prepared")
 MODEL = Path("model")
+
+SAMPLED_CLASSES = 10
+SAMPLES_PER_CLASS = 2
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def main() -> None:
     MODEL.mkdir(exist_ok=True)
     export_onnx(model, info.image, MODEL / MODEL_FILE, opset=config.export.opset)
     check_onnx(model, MODEL / MODEL_FILE, load_split(DATA, "test").images, config.export)
+    _save_samples(info)
     training = _read_json(Path("metrics/train.json"))
     metadata = _metadata(config, info, training)
     metadata.save(MODEL)
@@ -53,6 +58,18 @@ def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> Mo
         },
         metrics=_read_json(Path("metrics/evaluation.json")),
     )
+
+
+def _save_samples(info: DatasetInfo) -> None:
+    """Put a few pictures of the test set beside the model, for the service's page to offer."""
+    test = load_split(DATA, "test")
+    rows = [
+        row
+        for index in range(min(len(info.classes), SAMPLED_CLASSES))
+        for row in np.flatnonzero(test.labels == index)[:SAMPLES_PER_CLASS]
+    ]
+    labels = [info.classes[index] for index in test.labels[rows]]
+    np.savez_compressed(MODEL / SAMPLES_FILE, images=test.images[rows], labels=labels)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

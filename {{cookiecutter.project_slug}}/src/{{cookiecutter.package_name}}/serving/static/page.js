@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
 let model = null;
+let shown = null; // the id of the prediction on the page
 let newest = 0; // answers may overtake each other; only the newest request's is shown
 const pad = new Pad($("pad"), drawn);
 
@@ -16,14 +17,16 @@ const pad = new Pad($("pad"), drawn);
 async function connect() {
   const answer = await request("v1/model").catch((error) => ({ error }));
   setStatus(answer.error ? "down" : "ready", answer.error ? answer.error.message : "ready");
-  if (answer.error) return setTimeout(connect, 3000);
+  $("key").hidden = answer.error?.status !== 401;
+  if (answer.error) return $("key").hidden && setTimeout(connect, 3000);
   model = answer;
   showModel();
+  showSamples(await request("v1/samples"));
 }
 
 function setStatus(kind, text) {
   $("status").className = `status ${kind}`;
-  $("status").textContent = kind === "down" ? "no model" : text;
+  $("status").textContent = kind === "down" ? "not ready" : text;
   $("status").title = text;
 }
 
@@ -43,7 +46,18 @@ function showModel() {
     Data: model.data_hash,
     "SHA-256": model.sha256,
   });
+  $("classes").replaceChildren(...model.classes.map((label) => element("option", {}, label)));
   showBars(model.classes.map((label) => ({ label, probability: 0 })));
+}
+
+function showSamples(samples) {
+  $("samples").replaceChildren(...samples.map(({ label, png }) => {
+    const blob = new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
+    const picture = element("img", { src: URL.createObjectURL(blob), alt: `A test picture: ${label}` });
+    const button = element("button", { type: "button", title: label }, picture);
+    button.addEventListener("click", () => picked(blob));
+    return button;
+  }));
 }
 
 function listed(classes) {
@@ -70,7 +84,7 @@ async function classify(blob) {
   const number = ++newest;
   $("error").hidden = true;
   const start = performance.now();
-  const answer = await request("v1/predict", {
+  const answer = await request("v1/predict?keep_image=true", {
     method: "POST",
     body: blob,
     headers: { "Content-Type": blob.type },
@@ -80,15 +94,19 @@ async function classify(blob) {
   showPrediction(answer, performance.now() - start);
 }
 
-async function request(path, options) {
-  const response = await fetch(path, options);
+async function request(path, options = {}) {
+  const token = sessionStorage.getItem("token");
+  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  const response = await fetch(path, { ...options, headers });
   const body = await response.json();
-  if (!response.ok) throw new Error(body.detail);
+  if (!response.ok) throw Object.assign(new Error(body.detail), { status: response.status });
   return body;
 }
 
 function showPrediction(prediction, roundTrip) {
-  const [best] = prediction.probabilities;
+  const [best, second] = prediction.probabilities;
+  shown = prediction.id;
+  askForFeedback(second.label);
   $("answer").classList.remove("empty");
   $("label").textContent = best.label;
   $("label").parentElement.classList.toggle("long", best.label.length > 12);
@@ -109,8 +127,27 @@ function showError(message) {
   $("error").hidden = false;
 }
 
+function askForFeedback(guess) {
+  $("classes").value = guess;
+  $("feedback").hidden = $("wrong").hidden = false;
+  $("truth").hidden = $("send").hidden = true;
+  $("thanks").textContent = "";
+}
+
+async function sendFeedback(event) {
+  event.preventDefault();
+  const answer = await request("v1/feedback", {
+    method: "POST",
+    body: JSON.stringify({ prediction_id: shown, label: $("classes").value }),
+    headers: { "Content-Type": "application/json" },
+  }).catch((error) => ({ error }));
+  $("truth").hidden = $("send").hidden = true;
+  $("thanks").textContent = answer.error ? answer.error.message : "Thank you: noted for the next training.";
+}
+
 function reset() {
   newest++;
+  $("feedback").hidden = true;
   $("answer").classList.add("empty");
   $("label").textContent = "–";
   $("confidence").textContent = "nothing to classify yet";
@@ -203,6 +240,17 @@ function clear() {
   reset();
 }
 
+$("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", $("token").value.trim());
+  connect();
+});
+$("feedback").addEventListener("submit", sendFeedback);
+$("wrong").addEventListener("click", () => {
+  $("wrong").hidden = true;
+  $("truth").hidden = $("send").hidden = false;
+  $("classes").focus();
+});
 $("choose").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
   picked($("file").files[0]);
