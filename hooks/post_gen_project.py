@@ -12,6 +12,7 @@ from pathlib import Path
 
 ANSWERS: dict[str, str] = json.loads(r"""{{ cookiecutter | tojson }}""")
 
+SOURCE = f"src/{ANSWERS['package_name']}"
 # Which paths belong to which answer. They go where another value was chosen.
 BELONGS_TO = {
     "dataset": {
@@ -21,7 +22,14 @@ BELONGS_TO = {
         "image-folder": ["params.image-folder.yaml", "dvc.image-folder.yaml"],
     },
     "serving": {
-        "fastapi": ["deploy/service.fastapi.py"],
+        "fastapi": ["deploy/service.fastapi.py", "deploy/docker/Dockerfile.fastapi"],
+        "torchserve": [
+            "deploy/service.torchserve.py",
+            "deploy/docker/Dockerfile.torchserve",
+            "deploy/torchserve",
+            f"{SOURCE}/serving/torchserve.py",
+            f"{SOURCE}/stages/package.py",
+        ],
     },
     "deploy_target": {
         "compose": [
@@ -45,8 +53,14 @@ RENAMES = {
     f"dvc.{ANSWERS['dataset']}.yaml": "dvc.yaml",
     f"deploy/service.{ANSWERS['serving']}.py": "deploy/service.py",
     f"deploy/target.{ANSWERS['deploy_target']}.py": "deploy/target.py",
+    f"deploy/docker/Dockerfile.{ANSWERS['serving']}": "deploy/docker/Dockerfile",
     f"LICENSE.{ANSWERS['license']}": "LICENSE",
 }
+TORCHSERVE_WARNING = """
+Warning: TorchServe is no longer maintained. Its last release is 0.12.0 of September 2024, and
+since the notice of 2025-02-28 it gets no security patches. Keep it behind a proxy that asks for
+credentials, and read deploy/torchserve/README.md on its known advisories and on the way to FastAPI.
+"""
 PLACEHOLDER = re.compile(r"\bpackage_name\b")  # how tests/ names the package in the template
 
 
@@ -134,6 +148,8 @@ remove_what_was_not_chosen()
 rename_what_is_left()
 name_package_in_tests()
 note = make_first_commit()
+if ANSWERS["serving"] == "torchserve":
+    print(TORCHSERVE_WARNING)
 print(f"\n{ANSWERS['project_slug']} is ready. Next:\n\n{next_steps()}\n")
 if note:
     print(f"Note: {note}\n")

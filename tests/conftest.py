@@ -27,6 +27,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "azure": {"dvc_remote": "azure", "dvc_remote_url": "azure://container/folder"},
     "ssh": {"dvc_remote": "ssh", "dvc_remote_url": "ssh://me@example.com/srv/dvc"},
     "python-3.13": {"python_version": "3.13"},
+    "torchserve": {"serving": "torchserve"},
     "kubernetes": {"deploy_target": "kubernetes"},
     "apache": {"license": "Apache-2.0"},
     "proprietary": {"license": "Proprietary"},

@@ -15,7 +15,7 @@ from .conftest import Bake, Choice, clone
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE_FOLDER = "{{cookiecutter.package_name}}"
 DATASETS = ["digits", "fashion-mnist", "cifar10", "image-folder"]
-SERVERS = ["fastapi"]
+SERVERS = ["fastapi", "torchserve"]
 TARGETS = ["compose", "kubernetes"]
 LICENSES = ["MIT", "Apache-2.0", "Proprietary"]
 # Files of the template that never keep their name, and those that stand in for them.
@@ -23,13 +23,14 @@ VARIANTS = {
     "python-version",
     "dvc.image-folder.yaml",
     *(f"deploy/service.{server}.py" for server in SERVERS),
+    *(f"deploy/docker/Dockerfile.{server}" for server in SERVERS),
     *(f"deploy/target.{target}.py" for target in TARGETS),
     *(f"params.{dataset}.yaml" for dataset in DATASETS),
     *(f"LICENSE.{name}" for name in LICENSES),
 }
 FROM_VARIANTS = {
     *(".python-version", "params.yaml", "LICENSE"),
-    *("deploy/service.py", "deploy/target.py"),
+    *("deploy/service.py", "deploy/target.py", "deploy/docker/Dockerfile"),
 }
 # By choice, the files of the template that it alone has, or that it alone lacks.
 COMPOSE = {"deploy/compose.yaml", "deploy/Caddyfile", "deploy/prometheus.yml"}
@@ -42,7 +43,17 @@ KUBERNETES = {
         *("overlays/production/kustomization", "overlays/production/namespace"),
     )
 }
-ADDED: dict[str, set[str]] = {"kubernetes": KUBERNETES}
+TORCHSERVE = {
+    *(".gitignore", "README.md", "config.properties", "dvc.yaml", "healthcheck.py"),
+}
+ADDED: dict[str, set[str]] = {
+    "kubernetes": KUBERNETES,
+    "torchserve": {
+        *(f"deploy/torchserve/{name}" for name in TORCHSERVE),
+        f"src/{PACKAGE_FOLDER}/serving/torchserve.py",
+        f"src/{PACKAGE_FOLDER}/stages/package.py",
+    },
+}
 REMOVED: dict[str, set[str]] = {"kubernetes": COMPOSE}
 
 
@@ -51,11 +62,11 @@ def test_each_choice_gives_exactly_its_files(
 ) -> None:
     choice = request.node.callspec.params["any_bake"]
     template = Bake(clone() / PROJECT_FOLDER, output="").files()
-    expected = {name.replace(PACKAGE_FOLDER, any_bake.package) for name in template}
-    expected = (expected - VARIANTS) | FROM_VARIANTS
+    expected = (template - VARIANTS) | FROM_VARIANTS
     for other, names in ADDED.items():
         expected -= set() if other == choice else names
-    assert any_bake.files() == expected - REMOVED.get(choice, set())
+    expected -= REMOVED.get(choice, set())
+    assert any_bake.files() == {name.replace(PACKAGE_FOLDER, any_bake.package) for name in expected}
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

@@ -17,6 +17,7 @@ METADATA = Path("model/metadata.json")
 PUSHED = Path("build/image.txt")  # name and digest of the image that was pushed last
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 READY_SECONDS = 60
+PORT = 8000
 
 
 def need_docker() -> None:
@@ -63,8 +64,8 @@ def smoke(settings: Settings) -> str:
             f"{image} adds {added:.0f} MB to its base image; SIZE_BUDGET_MB is "
             f"{settings.size_budget_mb:.0f}."
         )
-    with _running(image) as (url, seconds):
-        num_pictures = service.check(url, model)
+    with _running(image) as (container, url, seconds):
+        num_pictures = service.check(url, container, model)
     return (
         f"{image} adds {added:.0f} MB to its base image, was ready in {seconds:.1f} s and gave "
         f"{num_pictures} test pictures the labels of the evaluation."
@@ -98,21 +99,21 @@ def pushed_image(settings: Settings) -> str:
 
 
 @contextmanager
-def _running(image: str) -> Iterator[tuple[str, float]]:
-    """The image as a container on loopback: its URL, and the seconds that it took to get ready."""
+def _running(image: str) -> Iterator[tuple[str, str, float]]:
+    """The image as a container on loopback: its id and URL, and the seconds until it was ready."""
     environment = [f"--env={name}={value}" for name, value in service.OPEN.items()]
     start = time.monotonic()
-    port = f"--publish=127.0.0.1::{service.PORT}"
+    port = f"--publish=127.0.0.1::{PORT}"
     container = run("docker", "run", "--detach", *HARDENED, port, *environment, image)
     try:
-        address = run("docker", "port", container, str(service.PORT)).splitlines()[0]
+        address = run("docker", "port", container, str(PORT)).splitlines()[0]
         url = f"http://{address}"
-        while not service.is_ready(url):
+        while not service.is_ready(url, container):
             state = _inspect(container)["State"]
             if not state["Running"] or time.monotonic() - start > READY_SECONDS:
                 raise DeployError(f"{image} did not get ready. {explain(state, _logs(container))}")
             time.sleep(0.05)
-        yield url, time.monotonic() - start
+        yield container, url, time.monotonic() - start
     finally:
         run("docker", "rm", "--force", "--volumes", container)
 

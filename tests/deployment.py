@@ -1,0 +1,213 @@
+"""A real Docker engine, registry and SSH server on loopback, for the tests of the deployment."""
+
+import contextlib
+import functools
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from .conftest import TEMPLATE, missing, run
+
+HERE = Path(__file__).parent
+VENV = Path(sys.executable).parent
+LOCAL_DOCKER = TEMPLATE.parent / "shared/tools/local-docker"
+START_SECONDS = 15
+# Images that compose.yaml names, made of Debian's packages where there is no Docker Hub.
+STAND_INS = {"caddy:2.10": "caddy"}
+
+
+@functools.cache
+def start_docker() -> None:
+    """See that there is a Docker engine with the base image, or skip."""
+    if LOCAL_DOCKER.exists() and os.getuid() == 0:
+        subprocess.run([LOCAL_DOCKER], check=True, capture_output=True)
+    if not shutil.which("docker") or not succeeds("docker", "info"):
+        missing("there is no Docker engine")
+    for image, package in STAND_INS.items():
+        if not docker("images", "--quiet", image) and not succeeds("docker", "pull", image):
+            docker("build", "--tag", image, str(HERE / "images" / package))
+
+
+def succeeds(*command: str) -> bool:
+    """Whether a command ends with 0."""
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def docker(*arguments: str) -> str:
+    """A command of docker, which has to work."""
+    return run("docker", *arguments, cwd=HERE).stdout.strip()
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(*command: str | Path, port: int) -> Iterator[None]:
+    """A server process as long as the block lasts, from when it listens on `port`."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, f"{command[0]} ended"
+            assert time.monotonic() < deadline, f"{command[0]} does not listen"
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def registry(folder: Path) -> Iterator[dict[str, str]]:
+    """A registry that wants a password; gives the project's settings for it."""
+    for program in ("docker-registry", "htpasswd"):
+        if not shutil.which(program):
+            missing(f"{program} is not installed (Debian: docker-registry, apache2-utils)")
+    port = free_port()
+    passwords = folder / "passwords"
+    passwords.write_text(run("htpasswd", "-Bbn", "ana", "secret", cwd=folder).stdout)
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+        "auth": {"htpasswd": {"realm": "registry", "path": str(passwords)}},
+    }
+    file = folder / "registry.yml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with running("docker-registry", "serve", file, port=port):
+        yield {
+            "REGISTRY": f"127.0.0.1:{port}/ana",
+            "REGISTRY_USER": "ana",
+            "REGISTRY_PASSWORD": "secret",
+        }
+
+
+@contextlib.contextmanager
+def ssh_host(folder: Path) -> Iterator[dict[str, str]]:
+    """The machine itself as a host reached over SSH; gives the project's settings for it."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if sshd is None:
+        missing("sshd is not installed (Debian: openssh-server)")
+    port = free_port()
+    for name in ("host", "client"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name, cwd=folder)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    config = folder / "sshd_config"
+    config.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
+        f"AuthorizedKeysFile {folder / 'client.pub'}\nStrictModes no\nPidFile none\n"
+        f"PasswordAuthentication no\nSetEnv PATH={os.environ['PATH']}\n"
+    )
+    public = (folder / "host.pub").read_text()
+    with running(sshd, "-D", "-f", config, port=port):
+        yield {
+            "DEPLOY_HOST": f"{getpass.getuser()}@127.0.0.1",
+            "DEPLOY_PORT": str(port),
+            "DEPLOY_SSH_KEY": (folder / "client").read_text(),
+            "DEPLOY_KNOWN_HOSTS": f"[127.0.0.1]:{port} {public}",
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a project is deployed: its settings there, the folder, and the URL that answers."""
+
+    env: dict[str, str]
+    folder: Path
+    url: str
+
+    @contextlib.contextmanager
+    def asked_all_the_time(self, picture: bytes) -> Iterator[Counter[str]]:
+        """Clients that send a picture without a pause; counts models, and whatever failed."""
+        answers: Counter[str] = Counter()
+        done = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=self.url, timeout=30) as client:
+                while not done.is_set():
+                    answers[model_of(client, picture)] += 1
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield answers
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+
+
+def model_of(client: httpx.Client, picture: bytes) -> str:
+    """The digest of the model that answers, or what went wrong."""
+    try:
+        response = client.post("/v1/predict", content=picture)
+    except httpx.TransportError as error:
+        return repr(error)
+    if response.status_code != httpx.codes.OK:
+        return f"{response.status_code}: {response.text}"
+    return str(response.json()["model"]["sha256"])
+
+
+@contextlib.contextmanager
+def target(folder: Path) -> Iterator[Target]:
+    """A registry and a host for a project that is deployed by compose; all goes afterwards."""
+    start_docker()
+    site = folder / "site"
+    site.mkdir()
+    port, https_port = free_port(), free_port()
+    (site / ".env").write_text(
+        f"HTTP_PORT=127.0.0.1:{port}\nHTTPS_PORT=127.0.0.1:{https_port}\nENVIRONMENT=development\n"
+        f"COMPOSE_PROJECT_NAME=site{port}\n"
+    )
+    with registry(folder) as images, ssh_host(folder) as host:
+        env = {
+            **images,
+            **host,
+            "DEPLOY_PATH": str(site),
+            "DEPLOY_TIMEOUT": "30",
+            "DOCKER_CONFIG": str(folder / "docker"),
+        }
+        try:
+            yield Target(env, site, f"http://127.0.0.1:{port}")
+        finally:
+            if (site / "compose.yaml").exists():
+                run("docker", "compose", "down", "--volumes", cwd=site)
+
+
+def act(
+    folder: Path, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a workflow as GitHub would on a push to main, on this machine."""
+    uses = re.findall(r"uses: (\S+)", (folder / workflow).read_text(encoding="utf-8"))
+    actions = [f"--local-repository={name}={HERE / 'actions'}" for name in sorted(set(uses))]
+    options = [f"--var={name}={value}" for name, value in variables.items()]
+    options += [f"--secret={name}={value}" for name, value in secrets.items()]
+    return run(
+        *(VENV / "act", "push", "-W", workflow, "-P", "ubuntu-24.04=-self-hosted"),
+        *(f"--artifact-server-port={free_port()}", "--no-cache-server"),
+        *(*actions, *options),
+        cwd=folder,
+        check=False,
+    )

@@ -1,0 +1,282 @@
+"""From a push to an answering container: real Docker, registry, SSH server and workflow runs."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from .conftest import Bake, Choice, bake, clean_environment, missing, run
+from .deployment import VENV, Target, act, docker, target
+from .test_pipeline import IDENTITY, png
+
+RELEASE = ".github/workflows/release.yml"
+HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+LOG_SECONDS = 30
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Released:
+    """A project whose `release` workflow has run, and where it is deployed."""
+
+    project: Bake
+    target: Target
+    pictures: list[bytes]
+    labels: list[str]
+
+    def release(self) -> str:
+        """Commit all, push, run the workflow as GitHub would, and give the commit."""
+        self.project.run("git", "commit", "--quiet", "--all", "--message=Train", env=IDENTITY)
+        self.project.run("git", "push", "--quiet", "origin", "main")
+        secrets = {name: self.target.env[name] for name in ("REGISTRY_PASSWORD", "DEPLOY_SSH_KEY")}
+        variables = {key: value for key, value in self.target.env.items() if key not in secrets}
+        result = act(self.project.path, RELEASE, variables | {"DEPLOY": "yes"}, secrets)
+        assert result.returncode == 0, result.stdout[-5000:] + result.stderr
+        return self.project.run("git", "rev-parse", "HEAD").stdout.strip()
+
+    def model(self) -> dict[str, str]:
+        """The model that answers at the public address."""
+        answer: dict[str, str] = httpx.get(f"{self.target.url}/v1/model").json()
+        return answer
+
+    @property
+    def image(self) -> str:
+        """The image that was released first, by digest."""
+        return env_file(self.target.folder / ".env")["BLUE_IMAGE"]
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Released]:
+    folder = tmp_path_factory.mktemp("deploy")
+    with target(folder) as place:
+        (folder / "work").mkdir()
+        project = bake(folder / "work", {"project_name": "Deployed"}, IDENTITY)
+        train_quickly(project, epochs=6)
+        project.run("make", "repro")
+        run("git", "init", "--quiet", "--bare", "origin.git", cwd=folder)
+        project.run("git", "remote", "add", "origin", folder / "origin.git")
+        project.run("git", "add", "--all")
+        prepared = project.path / "data/prepared"
+        labels = np.load(prepared / "test_labels.npy")[:20]
+        pictures = [png(pixels) for pixels in np.load(prepared / "test_images.npy")[:20]]
+        first = Released(project, place, pictures, [str(label) for label in labels])
+        first.release()
+        yield first
+
+
+def train_quickly(project: Bake, epochs: int) -> None:
+    """A small network and few epochs, for a model that is good enough to be told from chance."""
+    file = project.path / "params.yaml"
+    params = yaml.safe_load(file.read_text(encoding="utf-8"))
+    params["model"]["cnn"]["width"] = 8
+    params["train"]["epochs"] = epochs
+    params["evaluate"]["bootstrap_samples"] = 100
+    params["gate"]["min_accuracy"] = 0.8
+    file.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def env_file(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def test_a_push_to_main_ends_in_a_container_that_answers(released: Released) -> None:
+    commit = released.project.run("git", "rev-parse", "HEAD").stdout.strip()
+    model = released.model()
+    labels = docker("inspect", "--format={{json .Config.Labels}}", released.image)
+    assert model["commit"] == commit
+    assert json.loads(labels)["org.opencontainers.image.revision"] == commit
+    assert json.loads(labels)["model.sha256"] == model["sha256"]
+    with httpx.Client(base_url=released.target.url) as client:
+        answers = [client.post("/v1/predict", content=picture) for picture in released.pictures]
+    right = [a.json()["label"] == label for a, label in zip(answers, released.labels, strict=True)]
+    assert sum(right) >= 16
+    assert {answer.json()["model"]["sha256"] for answer in answers} == {model["sha256"]}
+
+
+def test_versions_change_places_without_a_failed_request(released: Released) -> None:
+    old = released.model()["sha256"]
+    project = released.project
+    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+        train_quickly(project, epochs=12)
+        commit = released.release()
+        assert released.model()["commit"] == commit
+    new = released.model()["sha256"]
+    assert set(answers) == {old, new}
+
+    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+        env = released.target.env | {"IMAGE": broken_image(released), "DEPLOY_TIMEOUT": "8"}
+        failed = project.run("make", "deploy", env=env, check=False)
+    assert failed.returncode != 0
+    assert "Rolled back" in failed.stderr
+    assert "no-such-folder/metadata.json not found" in failed.stderr
+    assert set(answers) == {new}
+
+    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+        project.run("make", "rollback", env=released.target.env)
+        assert released.model()["sha256"] == old
+    assert set(answers) == {old, new}
+
+
+def broken_image(released: Released) -> str:
+    """Push an image whose service never gets ready, and give its name by digest."""
+    registry = released.target.env["REGISTRY"]
+    name = f"{registry}/{released.project.path.name}:broken"
+    dockerfile = f"FROM {released.image}\nENV MODEL_DIR=/no-such-folder\n"
+    env = {"DOCKER_CONFIG": released.target.env["DOCKER_CONFIG"]} | clean_environment()
+    subprocess.run(["docker", "build", "-t", name, "-"], input=dockerfile.encode(), check=True)
+    login = ["docker", "login", "-u", "ana", "--password-stdin", registry.partition("/")[0]]
+    subprocess.run(login, input=b"secret", env=env, check=True)
+    subprocess.run(["docker", "push", "-q", name], env=env, check=True)
+    return docker("inspect", "--format={{index .RepoDigests 0}}", name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[*HARDENED], [*HARDENED, "--user=4242:4242"], ["--network=none"], ["--memory=200m"]],
+    ids=["hardened", "other user", "no network", "little memory"],
+)
+def test_the_image_gets_ready_within_seconds_and_stops_at_once(
+    options: list[str], released: Released
+) -> None:
+    container = docker("run", "--detach", *options, released.image)
+    try:
+        wait_for(container, "healthy")
+        start = time.monotonic()
+        docker("stop", "--time=30", container)
+        assert time.monotonic() - start < 30  # else it was killed
+        assert docker("inspect", "--format={{.State.ExitCode}}", container) == "0"
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
+def wait_for(container: str, health: str) -> None:
+    deadline = time.monotonic() + LOG_SECONDS
+    while docker("inspect", "--format={{.State.Health.Status}}", container) != health:
+        assert time.monotonic() < deadline, docker("logs", container)
+        time.sleep(0.2)
+
+
+def test_without_a_model_it_stays_unready_and_says_why_once(released: Released) -> None:
+    log = log_of_unready("--env=MODEL_DIR=/nowhere", released.image)
+    assert log.count("/nowhere/metadata.json not found: run the pipeline, or set MODEL_DIR") == 1
+
+
+def test_a_changed_model_is_not_served_and_named_in_one_line(
+    released: Released, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(released.project.path / "model", folder)
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"one byte too many")
+    folder.chmod(0o755)
+    mount = f"--volume={folder}:/models:ro"
+    log = log_of_unready(mount, "--env=MODEL_DIR=/models", released.image)
+    assert log.count("the two do not belong together") == 1
+
+
+def log_of_unready(*options: str) -> str:
+    """Run the image for so long that a second attempt at loading is made; give its log."""
+    container = docker("run", "--detach", "--env=MODEL_POLL_SECONDS=0.2", *options)
+    try:
+        deadline = time.monotonic() + LOG_SECONDS
+        while "Uvicorn running" not in (log := logs(container)):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.2)
+        time.sleep(1)
+        check = [
+            "python",
+            "-c",
+            "from urllib.request import *; urlopen('http://127.0.0.1:8000/readyz')",
+        ]
+        answer = subprocess.run(["docker", "exec", container, *check], capture_output=True)
+        assert b"503" in answer.stderr
+        return logs(container)
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
+def logs(container: str) -> str:
+    result = run("docker", "logs", container, cwd=Path.cwd())
+    return result.stdout + result.stderr
+
+
+def test_one_that_is_killed_for_memory_is_reported_as_such(released: Released) -> None:
+    container = docker("run", "--detach", "--memory=20m", released.image)
+    try:
+        assert docker("wait", container) == "137"
+        assert docker("inspect", "--format={{.State.OOMKilled}}", container) == "true"
+    finally:
+        docker("rm", "--force", "--volumes", container)
+
+
+def test_a_model_other_than_the_named_one_cannot_be_baked_in(released: Released) -> None:
+    wrong = f"--build-arg=MODEL_SHA256={'0' * 64}"
+    build = ["docker", "build", "--file=deploy/docker/Dockerfile", wrong, "."]
+    result = released.project.run(*build, check=False)
+    assert result.returncode != 0
+    assert "sha256sum" in result.stdout + result.stderr
+
+
+def test_the_image_holds_neither_pytorch_nor_dvc_nor_secrets(released: Released) -> None:
+    files = docker("run", "--rm", "--entrypoint=find", released.image, "/app", "-maxdepth", "5")
+    names = {Path(line).name for line in files.splitlines()}
+    assert {"onnxruntime", "fastapi", "model.onnx"} <= names
+    assert names & {"torch", "dvc", "sympy", ".git", ".env", "data", "tests"} == set()
+
+
+def test_one_sentence_says_what_to_install_where_there_is_no_docker(
+    released: Released, tmp_path: Path
+) -> None:
+    for program in ("uv", "make", "git", "sh", "env", "python3", "awk"):
+        (tmp_path / program).symlink_to(
+            shutil.which(program, path=clean_environment()["PATH"]) or ""
+        )
+    for goal in ("image", "smoke", "push"):
+        result = released.project.run("make", goal, env={"PATH": str(tmp_path)}, check=False)
+        assert result.returncode != 0
+        (error,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+        assert "install Docker Engine, https://docs.docker.com/engine/install" in error
+        assert "Traceback" not in result.stderr
+
+
+def test_hadolint_has_no_finding(any_bake: Bake) -> None:
+    for dockerfile in (any_bake.path / "deploy").rglob("Dockerfile*"):
+        run(VENV / "hadolint", dockerfile, cwd=any_bake.path)
+
+
+def test_every_manifest_is_valid_for_the_newest_kubernetes(choice: Choice) -> None:
+    folder = choice("kubernetes").path / "deploy/kubernetes"
+    manifests = [f for f in folder.rglob("*.yaml") if f.name != "kustomization.yaml"]
+    assert len(manifests) >= 8
+    run(VENV / "kubernetes-validate", "--strict", *manifests, cwd=folder)
+
+
+@pytest.mark.parametrize("overlay", ["staging", "production"])
+def test_an_overlay_names_the_image_by_digest(
+    overlay: str, choice: Choice, environment: Path, tmp_path: Path
+) -> None:
+    if shutil.which("kubectl") is None:
+        missing("kubectl is not installed")
+    project = choice("kubernetes")
+    image = f"ghcr.io/ana/my-project@sha256:{'a' * 64}"
+    script = f"from deploy.target import manifests; print(manifests({image!r}, {overlay!r}))"
+    python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
+    rendered = project.run(python, "-B", "-c", script).stdout
+    (tmp_path / "all.yaml").write_text(rendered, encoding="utf-8")
+    run(VENV / "kubernetes-validate", "--strict", tmp_path / "all.yaml", cwd=tmp_path)
+    parts = {part["kind"]: part for part in yaml.safe_load_all(rendered)}
+    pod = parts["Deployment"]["spec"]["template"]["spec"]
+    assert [container["image"] for container in pod["containers"]] == [image]
+    namespaces = {part["metadata"].get("namespace") for part in parts.values()} - {None}
+    assert namespaces == {parts["Namespace"]["metadata"]["name"]}
