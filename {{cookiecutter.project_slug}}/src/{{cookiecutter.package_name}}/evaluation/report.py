@@ -123,8 +123,8 @@ def _folders(lock: Mapping[str, Any]) -> dict[str, str]:
         if entry["path"].startswith("data/")
     ]
     return {
-        entry["path"]: f"{entry.get('nfiles', 1):,} files, {entry['size']:,} bytes, "
-        f"`{entry['md5'][:8]}`"
+        entry["path"]: f"{entry['size']:,} bytes in {entry.get('nfiles', 1):,} "
+        f"file{'s' if entry.get('nfiles', 1) > 1 else ''}, `{entry['md5'][:8]}`"
         for entry in entries
     }
 

@@ -37,7 +37,7 @@ def write_report(
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text)
-    print(f"{REPORT} written")
+    print(f"{REPORT} written" + (", and in the run's summary" if summary else ""))
 
 
 def read_side(read: Callable[[Path], str | None]) -> Side | None:

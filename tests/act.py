@@ -1,0 +1,110 @@
+"""A trained project with a bare `origin`, and its workflows under the real act on this machine."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conftest import TEMPLATE, Bake, run
+
+ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
+IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
+# A network that trains in seconds, and a champion that leaves room to be better or worse.
+FAST = {
+    "width: 32": "width: 8",
+    "epochs: 30": "epochs: 3",
+    "learning_rate: 0.002": "learning_rate: 0.01",
+    "bootstrap_samples: 1000": "bootstrap_samples: 100",
+    "min_accuracy: 0.97": "min_accuracy: 0.3",
+}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A clone of a project, with what its workflows leave behind.
+
+    store: what the stand-in for actions/cache keeps. artifacts: what the one for
+    actions/upload-artifact does.
+    """
+
+    project: Bake
+    origin: Path
+    store: Path
+    artifacts: Path
+
+    def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run act as `make ci` does; its output comes without colours."""
+        act = Path(sys.executable).parent / "act"
+        options = [
+            *("--concurrent-jobs", "1"),
+            *("--action-cache-path", str(self.store.parent / "act")),
+            *("--env", f"STAND_IN_STORE={self.store}"),
+            *("--env", f"STAND_IN_ARTIFACTS={self.artifacts}"),
+            *self._stand_ins(),
+        ]
+        env = {"UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+        done = self.project.run(act, *arguments, *options, env=env, check=False)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout + done.stderr)
+
+    def train(self, event: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run train.yml for an event."""
+        return self.act(event, "--workflows", ".github/workflows/train.yml", *arguments)
+
+    def pull_request(self) -> subprocess.CompletedProcess[str]:
+        """Run train.yml as a pull request starts it."""
+        return self.train("pull_request", "--eventpath", ".github/act/pull_request.json")
+
+    def report(self) -> str:
+        """The report that the workflow kept."""
+        return (self.artifacts / "report/report.md").read_text(encoding="utf-8")
+
+    def _stand_ins(self) -> list[str]:
+        uses = re.compile(r"uses: ([\w-]+/([\w-]+))(?:/[\w-]+)?@(\w+)")
+        workflows = (self.project.path / ".github/workflows").glob("*.yml")
+        found = {use for path in workflows for use in uses.findall(path.read_text("utf-8"))}
+        return [
+            option
+            for repository, name, commit in found
+            if (ACTIONS / name).exists()
+            for option in ("--local-repository", f"{repository}@{commit}={ACTIONS / name}")
+        ]
+
+
+def change(project: Bake, file: str, replacements: dict[str, str]) -> None:
+    """Replace text in a file; each text has to be there."""
+    text = project.read(file)
+    for old, new in replacements.items():
+        assert old in text, f"{file} has no {old!r}"
+        text = text.replace(old, new)
+    (project.path / file).write_text(text, encoding="utf-8")
+
+
+def commit(project: Bake, message: str) -> None:
+    """Commit all that git does not ignore."""
+    project.run("git", "add", "--all")
+    settings = [part for key, value in IDENTITY.items() for part in ("-c", f"{key}={value}")]
+    project.run("git", *settings, "commit", "--quiet", "--message", message)
+
+
+def trained(project: Bake) -> Bake:
+    """Train a new project quickly, and commit the results."""
+    change(project, "params.yaml", FAST)
+    project.run("make", "repro")
+    commit(project, "Train the first model")
+    return project
+
+
+def clone(trained: Bake, folder: Path) -> Repository:
+    """A copy of a trained project with a bare origin of its own, which has the same main."""
+    path, origin = folder / trained.path.name, folder / "origin.git"
+    built = shutil.ignore_patterns(".venv", ".mypy_cache", ".ruff_cache", "build")
+    shutil.copytree(trained.path, path, ignore=built)
+    run("git", "clone", "--quiet", "--bare", str(path), str(origin), cwd=folder)
+    project = Bake(path, trained.output)
+    project.run("git", "remote", "add", "origin", origin)
+    project.run("git", "fetch", "--quiet", "origin")
+    repository = Repository(project, origin, folder / "store", folder / "artifacts")
+    shutil.copytree(path / ".dvc/cache", repository.store / "dvc-champion")
+    return repository

@@ -1,0 +1,147 @@
+"""What a project's workflows do, run by act: real jobs on a repository with an origin."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .act import Repository, change, clone, commit, trained
+from .conftest import Bake, bake
+
+pytestmark = pytest.mark.slow
+
+STAGES = ["fetch", "prepare", "train", "evaluate", "export"]
+
+
+@pytest.fixture(scope="session")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """A project whose first model is committed; tests work on clones of it."""
+    return trained(bake(tmp_path_factory.mktemp("champion")))
+
+
+@pytest.fixture
+def repository(champion: Bake, tmp_path: Path) -> Repository:
+    return clone(champion, tmp_path)
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a workflow's `dvc repro` ran."""
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def accuracy_difference(report: str) -> float:
+    match = re.search(r"\| accuracy \| [\d.]+ \| [\d.]+ \| ([+-][\d.]+) \|", report)
+    assert match, report
+    return float(match[1])
+
+
+def test_a_better_model_passes_and_its_report_says_by_how_much(repository: Repository) -> None:
+    change(repository.project, "params.yaml", {"epochs: 3": "epochs: 10"})
+    commit(repository.project, "Train longer")
+    done = repository.pull_request()
+    assert done.returncode == 0, done.stdout
+    assert ran(done.stdout) == ["train", "evaluate", "export"]
+    report = repository.report()
+    assert report.startswith("## Gate: passed")
+    assert accuracy_difference(report) > 0
+    assert "| `train.epochs` | 3 | 10 | +7 |" in report
+    assert "in the run's summary" in done.stdout
+    assert (repository.artifacts / "model/model/model.onnx").exists()
+    assert (repository.artifacts / "model/reports/summary.png").exists()
+    # The change that it brings makes the model of the artifact this repository's own.
+    repository.project.run("git", "apply", repository.artifacts / "report/results.patch")
+    metrics = "metrics/evaluation.json"
+    kept = (repository.artifacts / "model" / metrics).read_text(encoding="utf-8")
+    assert json.loads(repository.project.read(metrics)) == json.loads(kept)
+
+
+def test_a_worse_model_fails_and_its_report_says_by_how_much(repository: Repository) -> None:
+    worse = {"epochs: 3": "epochs: 1", "learning_rate: 0.01": "learning_rate: 0.0000001"}
+    change(repository.project, "params.yaml", worse)
+    commit(repository.project, "Hardly train")
+    done = repository.pull_request()
+    assert done.returncode != 0
+    assert re.search(r"Failure - Main make gate", done.stdout), done.stdout
+    report = repository.report()
+    assert report.startswith("## Gate: failed")
+    assert accuracy_difference(report) < -0.2
+    assert re.search(r"\*\*failed\*\*: -\d\d\.\d+ points .* \(95 % interval -\d", report)
+    assert "Success - Main make comment" in done.stdout
+
+
+def test_an_unchanged_pipeline_runs_no_stage_and_proposes_nothing(repository: Repository) -> None:
+    done = repository.train("push")
+    assert done.returncode == 0, done.stdout
+    assert ran(done.stdout) == []
+    assert "nothing to propose" in done.stdout
+    assert branches(repository) == ["main"]
+
+
+def test_parameters_given_by_hand_are_trained_and_come_back_as_a_branch(
+    repository: Repository,
+) -> None:
+    given = "prepare.seed=1 train.epochs=4"
+    done = repository.train("workflow_dispatch", "--input", f"parameters={given}")
+    assert done.returncode == 0, done.stdout
+    assert ran(done.stdout) == STAGES[1:]  # another split: all but fetch
+    (branch,) = set(branches(repository)) - {"main"}
+    assert branch.startswith("results/run-")
+    show = ["git", "--git-dir", str(repository.origin), "show"]
+    before = repository.project.read("params.yaml").splitlines()
+    after = repository.project.run(*show, f"{branch}:params.yaml").stdout.splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [("  seed: 0", "  seed: 1"), ("  epochs: 3", "  epochs: 4")]
+    lock = repository.project.run(*show, f"{branch}:dvc.lock").stdout
+    assert "epochs: 4" in lock
+    assert lock != repository.project.read("dvc.lock")
+
+
+def test_a_parameter_that_does_not_exist_fails_before_training(repository: Repository) -> None:
+    done = repository.train("workflow_dispatch", "--input", "parameters=train.epoch=$(id)")
+    assert done.returncode != 0
+    assert "train.epoch is no value of params.yaml" in done.stdout
+    assert ran(done.stdout) == []
+
+
+def test_a_wrong_type_fails_ci(repository: Repository) -> None:
+    file = repository.project.path / "ci/messages.py"
+    file.write_text(file.read_text("utf-8") + '\n\nNUMBER: int = "one"\n', encoding="utf-8")
+    commit(repository.project, "Break a type")
+    done = ci(repository, "lint")
+    assert done[0] != 0
+    assert "Incompatible types in assignment" in done[1]
+
+
+def test_a_broken_test_fails_ci_and_a_whole_one_does_not(repository: Repository) -> None:
+    # The project's other tests have a run of their own; these are enough to see pytest's answer.
+    tests = repository.project.path / "tests"
+    for file in tests.glob("test_*.py"):
+        if file.name != "test_config.py":
+            file.unlink()
+    commit(repository.project, "Keep few tests")
+    assert ci(repository, "test")[0] == 0
+    (tests / "test_arithmetic.py").write_text("def test_sum() -> None:\n    assert 1 + 1 == 3\n")
+    commit(repository.project, "Break a test")
+    code, output = ci(repository, "test")
+    assert code != 0
+    assert "test_arithmetic.py::test_sum" in output
+
+
+def test_style_types_and_workflows_of_a_fresh_project_pass_ci(repository: Repository) -> None:
+    code, output = ci(repository, "lint")
+    assert code == 0, output
+    assert "No findings to report" in output
+
+
+def ci(repository: Repository, job: str) -> tuple[int, str]:
+    """Run one job of ci.yml, on one Python; give exit code and output."""
+    options = ["--workflows", ".github/workflows/ci.yml", "--job", job]
+    matrix = ["--matrix", "python:3.11"] if job == "test" else []
+    done = repository.act("push", *options, *matrix)
+    return done.returncode, done.stdout
+
+
+def branches(repository: Repository) -> list[str]:
+    listing = ["git", "--git-dir", str(repository.origin), "branch", "--format=%(refname:short)"]
+    return repository.project.run(*listing).stdout.split()
