@@ -92,7 +92,13 @@ def create_app(settings: Settings) -> FastAPI:
         waiting.cancel()
         await asyncio.to_thread(service.stop)
 
-    app = FastAPI(title=__package__.partition(".")[0], version="1", lifespan=lifespan)
+    app = FastAPI(
+        title=__package__.partition(".")[0],
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     install_problem_handlers(app)
     app.add_api_route(

@@ -22,7 +22,8 @@ from .predictor import Predictor
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_BLOCKING_SECONDS = 0.005  # that a batch may keep the event loop from other things
+MAX_BATCH_SECONDS = 0.005  # that a batch may take on the event loop
+MAX_BLOCKING_SECONDS = 0.025  # that batches in a row may keep the loop from other things
 MAX_BLOCKING_BYTES = 32_768  # larger files are decoded on a thread, whatever the model takes
 
 
@@ -93,26 +94,25 @@ class Batcher:
         self._thread.shutdown()
 
     def _start_batch(self) -> None:
-        size = min(len(self._jobs), self.max_batch_size)
-        jobs = [self._jobs.popleft() for _ in range(size)]
-        jobs = [job for job in jobs if not job.future.done()]  # done: timed out
-        if self._batch_seconds < MAX_BLOCKING_SECONDS:
-            self._finish_batch(self._classify(jobs))
-        else:
-            batch = self._loop.run_in_executor(self._thread, self._classify, jobs)
-            batch.add_done_callback(lambda done: self._finish_batch(done.result()))
-
-    def _finish_batch(self, results: Sequence[_Result]) -> None:
-        for job, result in results:
-            if job.future.done():
-                continue
-            if isinstance(result, Classified):
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(result)
+        end = time.perf_counter() + MAX_BLOCKING_SECONDS
+        while self._jobs and self._batch_seconds < MAX_BATCH_SECONDS and time.perf_counter() < end:
+            _deliver(self._classify(self._next_jobs()))
+        if self._jobs and self._batch_seconds >= MAX_BATCH_SECONDS:
+            batch = self._loop.run_in_executor(self._thread, self._classify, self._next_jobs())
+            batch.add_done_callback(self._finish_batch)
+            return
         self._is_busy = bool(self._jobs)
         if self._is_busy:
             self._loop.call_soon(self._start_batch)
+
+    def _finish_batch(self, batch: asyncio.Future[list[_Result]]) -> None:
+        _deliver(batch.result())
+        self._start_batch()
+
+    def _next_jobs(self) -> list[_Job]:
+        size = min(len(self._jobs), self.max_batch_size)
+        jobs = [self._jobs.popleft() for _ in range(size)]
+        return [job for job in jobs if not job.future.done()]  # done: timed out
 
     def _classify(self, jobs: list[_Job]) -> list[_Result]:
         start = time.perf_counter()
@@ -161,3 +161,13 @@ class Batcher:
             )
             for index, job in enumerate(jobs)
         ]
+
+
+def _deliver(results: Sequence[_Result]) -> None:
+    for job, result in results:
+        if job.future.done():
+            continue
+        if isinstance(result, Classified):
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(result)

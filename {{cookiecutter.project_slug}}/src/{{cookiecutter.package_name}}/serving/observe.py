@@ -62,6 +62,8 @@ class Observe:
             return
         label = path if path in PATHS else "other"
         metrics.count_request(label, status, seconds)
+        if not scope.get("is_logged", True):
+            return
         self.access_log.add(
             message=f"{scope['method']} {path}",
             status=status,

@@ -65,8 +65,9 @@ def _save_samples(info: DatasetInfo) -> None:
     test = load_split(DATA, "test")
     rows = [
         row
+        for position in range(SAMPLES_PER_CLASS)
         for index in range(min(len(info.classes), SAMPLED_CLASSES))
-        for row in np.flatnonzero(test.labels == index)[:SAMPLES_PER_CLASS]
+        for row in np.flatnonzero(test.labels == index)[position : position + 1]
     ]
     labels = [info.classes[index] for index in test.labels[rows]]
     np.savez_compressed(MODEL / SAMPLES_FILE, images=test.images[rows], labels=labels)
