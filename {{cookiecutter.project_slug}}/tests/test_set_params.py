@@ -1,0 +1,63 @@
+"""Values given by hand: into params.yaml as they are, or one sentence and nothing changed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from package_name.config import load_config
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+def set_params(folder: Path, parameters: str) -> subprocess.CompletedProcess[str]:
+    (folder / "params.yaml").write_bytes(PARAMS.read_bytes())
+    return subprocess.run(
+        [sys.executable, "-m", "package_name.stages.set_params"],
+        cwd=folder,
+        env=os.environ | {"PARAMETERS": parameters},
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def test_values_are_set_and_every_comment_stays(tmp_path: Path) -> None:
+    done = set_params(tmp_path, "model.name=resnet  train.epochs=5 train.learning_rate=1.5e-3")
+    assert (done.returncode, done.stderr) == (0, "")
+    config = load_config(tmp_path / "params.yaml")
+    assert (config.model.name, config.train.epochs) == ("resnet", 5)
+    assert config.train.learning_rate == 0.0015
+    before = PARAMS.read_text(encoding="utf-8").splitlines()
+    after = (tmp_path / "params.yaml").read_text(encoding="utf-8").splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == 3
+    for old, new in changed:
+        assert old.partition("#")[2] == new.partition("#")[2]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("train.epoch=5", "train.epoch is no value of params.yaml"),
+        ("train=5", "train is no value of params.yaml"),
+        ("train.epochs.x=5", "train.epochs.x is no value of params.yaml"),
+        ("train.epochs", "'train.epochs' is not of the form key=value"),
+        ("train.seed=1 train.epochs=0", "train.epochs = 0: "),
+        ("train.epochs=$(id)", "train.epochs = '$(id)': "),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_nothing_is_changed(
+    parameters: str, message: str, tmp_path: Path
+) -> None:
+    done = set_params(tmp_path, parameters)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "params.yaml").read_bytes() == PARAMS.read_bytes()
+
+
+def test_no_parameters_change_nothing(tmp_path: Path) -> None:
+    assert set_params(tmp_path, "").returncode == 0
+    assert (tmp_path / "params.yaml").read_bytes() == PARAMS.read_bytes()
