@@ -2,27 +2,14 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
-from .act import Repository, change, clone, commit, trained
-from .conftest import Bake, bake
+from .act import Repository, change, commit
 
 pytestmark = pytest.mark.slow
 
 STAGES = ["fetch", "prepare", "train", "evaluate", "export"]
-
-
-@pytest.fixture(scope="session")
-def champion(tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """A project whose first model is committed; tests work on clones of it."""
-    return trained(bake(tmp_path_factory.mktemp("champion")))
-
-
-@pytest.fixture
-def repository(champion: Bake, tmp_path: Path) -> Repository:
-    return clone(champion, tmp_path)
 
 
 def ran(output: str) -> list[str]:

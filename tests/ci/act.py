@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import TEMPLATE, Bake, run
+from ..conftest import TEMPLATE, Bake, run
 
 ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
 IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}

