@@ -34,18 +34,22 @@ class Repository:
     store: Path
     artifacts: Path
 
-    def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run act as `make ci` does; its output comes without colours."""
-        act = Path(sys.executable).parent / "act"
-        options = [
+    def command(self, *arguments: str) -> list[str]:
+        """Complete act's command line with what stands in for GitHub's own services."""
+        return [
+            str(Path(sys.executable).parent / "act"),
+            *arguments,
             *("--concurrent-jobs", "1"),
             *("--action-cache-path", str(self.store.parent / "act")),
             *("--env", f"STAND_IN_STORE={self.store}"),
             *("--env", f"STAND_IN_ARTIFACTS={self.artifacts}"),
-            *self._stand_ins(),
+            *self.stand_ins(),
         ]
+
+    def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run act as `make ci` does; both of its outputs are in `stdout`, without colours."""
         env = {"UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-        done = self.project.run(act, *arguments, *options, env=env, check=False)
+        done = self.project.run(*self.command(*arguments), env=env, check=False)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout + done.stderr)
 
     def train(self, event: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +64,8 @@ class Repository:
         """The report that the workflow kept."""
         return (self.artifacts / "report/report.md").read_text(encoding="utf-8")
 
-    def _stand_ins(self) -> list[str]:
+    def stand_ins(self) -> list[str]:
+        """Options that give act a folder for each action that it would get from GitHub."""
         uses = re.compile(r"uses: ([\w-]+/([\w-]+))(?:/[\w-]+)?@(\w+)")
         workflows = (self.project.path / ".github/workflows").glob("*.yml")
         found = {use for path in workflows for use in uses.findall(path.read_text("utf-8"))}

@@ -121,6 +121,16 @@ def test_style_types_and_workflows_of_a_fresh_project_pass_ci(repository: Reposi
     assert "No findings to report" in output
 
 
+def test_make_ci_runs_the_workflows_of_a_push_and_of_a_pull_request(
+    repository: Repository,
+) -> None:
+    act, *_ = repository.command()
+    flags = " ".join(["--dryrun", *repository.stand_ins()])
+    done = repository.project.run("make", "ci", f"ACT={act}", f"ACT_FLAGS={flags}")
+    for job in ("ci/style, types and workflows", "ci/tests on Python", "train/retrain", "comment"):
+        assert job in done.stdout
+
+
 def ci(repository: Repository, job: str) -> tuple[int, str]:
     """Run one job of ci.yml, on one Python; give exit code and output."""
     options = ["--workflows", ".github/workflows/ci.yml", "--job", job]
