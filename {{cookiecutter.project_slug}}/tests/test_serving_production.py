@@ -3,18 +3,18 @@
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from .serving_helpers import (
     digit_images,
@@ -40,15 +40,24 @@ def digit() -> bytes:
     return png(digit_images()[0][3])
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("database") / "predictions.db"
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('database')}/predictions.db"
+    url = os.environ.get("TEST_POSTGRESQL_URL")
+    if url is None:
+        pytest.skip("TEST_POSTGRESQL_URL is not set: postgresql+psycopg://user:password@host/name")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS predictions, feedback"))
+    engine.dispose()
+    return url
 
 
 @pytest.fixture(scope="module")
-def client(model_dir: Path, database: Path) -> Iterator[httpx.Client]:
-    url = f"sqlite:///{database}"
-    with running_server(model_dir, database_url=url, num_workers=2) as client:
+def client(model_dir: Path, database: str) -> Iterator[httpx.Client]:
+    with running_server(model_dir, database_url=database, num_workers=2) as client:
         yield client
 
 
@@ -70,18 +79,19 @@ def eventually(find: Callable[[], Found]) -> Found:
     return found
 
 
-def rows(database: Path, query: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(database)
+def rows(database: str, query: str) -> Sequence[sa.Row[Any]]:
+    engine = sa.create_engine(database)
     try:
-        return connection.execute(query).fetchall()
-    except sqlite3.OperationalError:  # before the first write
+        with engine.connect() as connection:
+            return connection.execute(sa.text(query)).all()
+    except sa.exc.DatabaseError:  # before the first write
         return []
     finally:
-        connection.close()
+        engine.dispose()
 
 
 def test_every_prediction_is_remembered_without_its_picture(
-    client: httpx.Client, database: Path, digit: bytes
+    client: httpx.Client, database: str, digit: bytes
 ) -> None:
     answer = client.post("/v1/predict", content=digit, headers=PNG)
     prediction = answer.json()
@@ -89,19 +99,19 @@ def test_every_prediction_is_remembered_without_its_picture(
     query = f"SELECT label, model_sha256, probabilities, image FROM predictions WHERE id = '{prediction['id']}'"  # noqa: E501, S608
     [(label, sha256, probabilities, image)] = eventually(lambda: rows(database, query))
     assert (label, sha256) == ("3", prediction["model"]["sha256"])
-    assert json.loads(str(probabilities))[3] == prediction["probabilities"][0]["probability"]
+    stored = json.loads(probabilities) if isinstance(probabilities, str) else probabilities
+    assert stored[3] == prediction["probabilities"][0]["probability"]
     assert image is None
 
 
 def test_feedback_on_a_kept_picture_becomes_a_file_in_the_folder_of_its_true_class(
-    client: httpx.Client, database: Path, digit: bytes, tmp_path: Path
+    client: httpx.Client, database: str, digit: bytes, tmp_path: Path
 ) -> None:
     answer = client.post("/v1/predict?keep_image=true", content=digit, headers=PNG).json()
     feedback = {"prediction_id": answer["id"], "label": "5"}
     assert client.post("/v1/feedback", json=feedback).status_code == 202
     eventually(lambda: rows(database, "SELECT * FROM feedback"))
-    url = f"sqlite:///{database}"
-    eventually(lambda: run_module("feedback", str(tmp_path), database_url=url)[0] != "0")
+    eventually(lambda: run_module("feedback", str(tmp_path), database_url=database)[0] != "0")
     assert (tmp_path / "5" / f"{answer['id']}.png").read_bytes() == digit
 
 
@@ -170,8 +180,8 @@ def test_a_database_that_is_down_fails_no_prediction_and_gets_the_rows_later(
     model_dir: Path, tmp_path: Path, digit: bytes
 ) -> None:
     folder = tmp_path / "not-there-yet"
-    database = folder / "predictions.db"
-    with running_server(model_dir, database_url=f"sqlite:///{database}") as client:
+    database = f"sqlite:///{folder}/predictions.db"
+    with running_server(model_dir, database_url=database) as client:
         for _ in range(10):
             assert client.post("/v1/predict", content=digit, headers=PNG).status_code == 200
         assert eventually(
@@ -195,7 +205,7 @@ def test_rows_that_the_buffer_cannot_hold_are_counted(
 def test_what_was_accepted_is_answered_and_remembered_when_the_service_is_stopped(
     model_dir: Path, tmp_path: Path, digit: bytes
 ) -> None:
-    database = tmp_path / "predictions.db"
+    database = f"sqlite:///{tmp_path}/predictions.db"
     arrived = threading.Event()
 
     def slow_body() -> Iterator[bytes]:
@@ -206,7 +216,7 @@ def test_what_was_accepted_is_answered_and_remembered_when_the_service_is_stoppe
 
     with (
         ThreadPoolExecutor() as pool,
-        running_server(model_dir, database_url=f"sqlite:///{database}") as client,
+        running_server(model_dir, database_url=database) as client,
     ):
         url = f"{client.base_url}/v1/predict"
         upload = pool.submit(httpx.post, url, content=slow_body(), headers=PNG, timeout=30)
