@@ -5,6 +5,7 @@ import httpx
 from .pictures import labelled_pictures
 from .shell import DeployError
 
+SIZE_BUDGET_MB = 200  # what the image may add to its base image
 OPEN = {"ENVIRONMENT": "development"}  # no API keys: for the smoke test, on loopback
 
 

@@ -17,7 +17,6 @@ class Settings(BaseSettings):
     image: what to deploy, by digest; if empty, what was pushed last from here.
     registry: the part of an image's name in front of the project's. registry_user,
         registry_password: for reading and writing there; without them, docker's own login counts.
-    size_budget_mb: what the image may add to its base image.
     deploy_host: `user@host`. deploy_port: of its SSH server. deploy_path: the folder there.
     deploy_ssh_key, deploy_known_hosts: contents of the files; if empty, those of ~/.ssh.
     deploy_timeout: seconds that a new version has to become ready.
@@ -31,7 +30,6 @@ class Settings(BaseSettings):
     registry: str = "localhost:5000"
     registry_user: str = ""
     registry_password: SecretStr = SecretStr("")
-    size_budget_mb: PositiveFloat = 200
 
     deploy_host: str = ""
     deploy_port: int = 22
