@@ -50,6 +50,7 @@ def propose() -> None:
         return
     by_hand = os.environ.get("GITHUB_EVENT_NAME") == "workflow_dispatch"
     branch = f"results/run-{os.environ['GITHUB_RUN_ID']}" if by_hand else "results/newest"
+    git("status")  # brings the index up to date where files were copied here, as act does
     git("apply", "--index", "--binary", str(PATCH))
     git("commit", "--quiet", "--message", TITLE)
     try:
