@@ -51,7 +51,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         iam.put_user_policy(UserName="ci", PolicyName="data", PolicyDocument=json.dumps(policy))
         key = iam.create_access_key(UserName="ci")["AccessKey"]
         # From here on, the server checks who asks.
-        urllib.request.urlopen(f"{endpoint}/moto-api/reset-auth", data=b"0").close()
+        check = urllib.request.Request(
+            f"{endpoint}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}
+        )
+        urllib.request.urlopen(check).close()
         variables = {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
