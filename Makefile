@@ -26,6 +26,7 @@ lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 
 bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds Fashion-MNIST
 	$(UV) run python -m benchmarks.first_run
+	$(UV) run python -m benchmarks.containers
 	$(UV) run python -m benchmarks.act
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
 

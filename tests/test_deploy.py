@@ -190,7 +190,7 @@ def log_of_unready(*options: str) -> str:
     container = docker("run", "--detach", "--env=MODEL_POLL_SECONDS=0.2", *options)
     try:
         deadline = time.monotonic() + LOG_SECONDS
-        while "Uvicorn running" not in (log := logs(container)):
+        while "Application startup complete" not in (log := logs(container)):
             assert time.monotonic() < deadline, log
             time.sleep(0.2)
         time.sleep(1)

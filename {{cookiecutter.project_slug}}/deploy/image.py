@@ -66,9 +66,11 @@ def smoke(settings: Settings) -> str:
         )
     with _running(image) as (container, url, seconds):
         num_pictures = service.check(url, container, model)
+        usage = run("docker", "stats", "--no-stream", "--format={{.MemUsage}}", container)
     return (
-        f"{image} adds {added:.0f} MB to its base image, was ready in {seconds:.1f} s and gave "
-        f"{num_pictures} test pictures the labels of the evaluation."
+        f"{image} adds {added:.0f} MB to its base image, was ready in {seconds:.1f} s, gave "
+        f"{num_pictures} test pictures the labels of the evaluation, "
+        f"and uses {usage.partition(' ')[0]} of memory."
     )
 
 
