@@ -97,11 +97,13 @@ def test_every_prediction_is_remembered_without_its_picture(
     prediction = answer.json()
     assert answer.headers["x-request-id"] == prediction["id"]
     query = f"SELECT label, model_sha256, probabilities, image FROM predictions WHERE id = '{prediction['id']}'"  # noqa: E501, S608
-    [(label, sha256, probabilities, image)] = eventually(lambda: rows(database, query))
-    assert (label, sha256) == ("3", prediction["model"]["sha256"])
-    stored = json.loads(probabilities) if isinstance(probabilities, str) else probabilities
+    [row] = eventually(lambda: rows(database, query))
+    assert (row.label, row.model_sha256) == ("3", prediction["model"]["sha256"])
+    # as text from SQLite, as a list from PostgreSQL
+    stored = row.probabilities
+    stored = json.loads(stored) if isinstance(stored, str) else stored
     assert stored[3] == prediction["probabilities"][0]["probability"]
-    assert image is None
+    assert row.image is None
 
 
 def test_feedback_on_a_kept_picture_becomes_a_file_in_the_folder_of_its_true_class(

@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
         methods=["POST"],
         response_model=Prediction,
         openapi_extra=PREDICT_OPENAPI,
-        responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )
 
     @app.post("/v1/feedback", status_code=202, responses=problems(401, 403, 422, 429, 503))

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     num_threads: PositiveInt = max(1, num_cores() // 8)
 
     max_batch_size: PositiveInt = 16
-    max_queue_size: PositiveInt = 128
+    max_queue_size: PositiveInt = 256
     request_timeout_seconds: PositiveFloat = 10.0
     max_body_bytes: PositiveInt = 10_000_000
     max_pixels: PositiveInt = 40_000_000
