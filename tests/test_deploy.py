@@ -250,9 +250,10 @@ def test_one_sentence_says_what_to_install_where_there_is_no_docker(
         assert "Traceback" not in result.stderr
 
 
-def test_hadolint_has_no_finding(any_bake: Bake) -> None:
-    for dockerfile in (any_bake.path / "deploy").rglob("Dockerfile*"):
-        run(VENV / "hadolint", dockerfile, cwd=any_bake.path)
+@pytest.mark.parametrize("server", ["default", "torchserve"])
+def test_hadolint_has_no_finding(server: str, choice: Choice) -> None:
+    project = choice(server)
+    run(VENV / "hadolint", "deploy/docker/Dockerfile", cwd=project.path)
 
 
 def test_every_manifest_is_valid_for_the_newest_kubernetes(choice: Choice) -> None:
