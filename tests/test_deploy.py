@@ -20,7 +20,7 @@ from .test_pipeline import IDENTITY, png
 
 RELEASE = ".github/workflows/release.yml"
 HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-LOG_SECONDS = 30
+START_SECONDS = 120  # far more than it takes, for a machine that is busy
 
 pytestmark = pytest.mark.slow
 
@@ -161,7 +161,7 @@ def test_the_image_gets_ready_within_seconds_and_stops_at_once(
 
 
 def wait_for(container: str, health: str) -> None:
-    deadline = time.monotonic() + LOG_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while docker("inspect", "--format={{.State.Health.Status}}", container) != health:
         assert time.monotonic() < deadline, docker("logs", container)
         time.sleep(0.2)
@@ -189,7 +189,7 @@ def log_of_unready(*options: str) -> str:
     """Run the image for so long that a second attempt at loading is made; give its log."""
     container = docker("run", "--detach", "--env=MODEL_POLL_SECONDS=0.2", *options)
     try:
-        deadline = time.monotonic() + LOG_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while "Application startup complete" not in (log := logs(container)):
             assert time.monotonic() < deadline, log
             time.sleep(0.2)
