@@ -175,7 +175,7 @@ def test_a_wrong_secret_fails_the_workflow_with_the_message(
 def use(project: Bake, kind: str, url: str) -> Bake:
     """Move a project to another remote, as docs/make-it-yours.md says, and commit that."""
     change(project, "pyproject.toml", {'"dvc>=': f'"dvc[{kind}]>='})
-    project.run("git", "config", "--file", ".dvc/config", "'remote \"storage\"'.url", url)
+    change(project, ".dvc/config", {"../../my-project-dvc-storage": url})
     commit(project, "Move to another remote")
     return project
 
