@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    precision_recall_fscore_support,
+    recall_score,
+)
 
 from package_name.data.dataset import Split
 from package_name.evaluation import baseline
@@ -61,6 +66,13 @@ def test_nll_is_scikit_learns_log_loss(predictions: Predictions) -> None:
 def test_nll_of_a_sure_mistake_is_large_and_finite() -> None:
     predictions = Predictions(np.array([[1000, 0]], np.float32), np.array([1]))
     assert headline_metrics(predictions, NUM_BINS)["nll"] == pytest.approx(1000)
+
+
+def test_accuracy_and_macro_means_are_scikit_learns(predictions: Predictions) -> None:
+    answers = (predictions.labels, predictions.predicted)
+    macro_means = precision_recall_fscore_support(*answers, average="macro")[:3]
+    headline = list(headline_metrics(predictions, NUM_BINS).values())
+    assert headline[:4] == pytest.approx([accuracy_score(*answers), *macro_means])
 
 
 def test_macro_recall_is_the_mean_recall_of_the_classes(predictions: Predictions) -> None:

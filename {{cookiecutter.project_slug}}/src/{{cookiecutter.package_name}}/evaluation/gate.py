@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import GateConfig
+from .render import render
 
 
 @dataclass(frozen=True)
@@ -71,60 +72,23 @@ def judge(
     champion. note: who the champion is, or why there is none.
     """
     accuracy = candidate.metrics["accuracy"]
+    difference = accuracy - champion.metrics["accuracy"] if champion else 0.0
     above_floor = accuracy >= config.min_accuracy
-    lines = [
-        _check(above_floor, f"accuracy {_percent(accuracy)}, floor {_percent(config.min_accuracy)}")
-    ]
-    passed = above_floor
-    if champion:
-        difference = accuracy - champion.metrics["accuracy"]
-        close_enough = difference >= -config.max_accuracy_drop - 1e-9  # 0.97 - 0.975 < -0.005
-        passed = above_floor and close_enough
-        interval = _difference_interval(candidate, champion, num_samples, seed)
-        lines.append(
-            _check(
-                close_enough,
-                f"{100 * difference:+.2f} points against the champion ({interval}), "
-                f"at least {-100 * config.max_accuracy_drop:+.2f} is asked for",
-            )
+    close_enough = difference >= -config.max_accuracy_drop - 1e-9  # 0.97 - 0.975 < -0.005
+    interval = None
+    if champion and candidate.metrics["test_hash"] == champion.metrics["test_hash"]:
+        interval = paired_interval(
+            candidate.correct, champion.correct, num_samples=num_samples, seed=seed
         )
-    title = "## Gate: passed" if passed else "## Gate: failed"
-    return Verdict(
-        passed, "\n".join([title, "", note, "", *_table(candidate, champion), "", *lines])
+    markdown = render(
+        "gate",
+        config=config,
+        note=note,
+        candidate=candidate.metrics,
+        champion=champion.metrics if champion else None,
+        above_floor=above_floor,
+        close_enough=close_enough,
+        difference=difference,
+        interval=interval,
     )
-
-
-def _difference_interval(candidate: Result, champion: Result, num_samples: int, seed: int) -> str:
-    if candidate.metrics["test_hash"] != champion.metrics["test_hash"]:
-        return "on a different test set, so not in pairs"
-    low, high = paired_interval(
-        candidate.correct, champion.correct, num_samples=num_samples, seed=seed
-    )
-    return f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}, in pairs on the same test set"
-
-
-def _table(candidate: Result, champion: Result | None) -> list[str]:
-    results = [candidate, champion] if champion else [candidate]
-    header = "| | candidate | champion |" if champion else "| | candidate |"
-    rows = [
-        ("accuracy", "accuracy", _percent),
-        ("macro F1", "f1_macro", _percent),
-        ("negative log-likelihood", "nll", "{:.4f}".format),
-        ("calibration error", "ece", "{:.4f}".format),
-    ]
-    lines = [header, "|---" * (len(results) + 1) + "|"]
-    for label, key, form in rows:
-        cells = []
-        for metrics in (result.metrics for result in results):
-            low, high = metrics[f"{key}_ci95"]
-            cells.append(f"{form(metrics[key])} ({form(low)} to {form(high)})")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return [*lines, "", "In brackets: 95 % bootstrap intervals."]
-
-
-def _check(passed: bool, text: str) -> str:
-    return f"- {'passed' if passed else '**failed**'}: {text}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
+    return Verdict(above_floor and close_enough, markdown)

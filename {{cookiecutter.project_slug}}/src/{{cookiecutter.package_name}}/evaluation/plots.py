@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
@@ -19,35 +19,12 @@ from sklearn.metrics import confusion_matrix
 
 from .metrics import Predictions, reliability
 
-INK, MUTED, GRID, PAPER = "#1b2430", "#66717f", "#e3e8ef", "#fcfcfd"
+STYLE = Path(__file__).with_suffix(".mplstyle")
+INK, MUTED, PAPER = "#1b2430", "#66717f", "#fcfcfd"
 BLUE, LIGHT_BLUE, PALE_BLUE, ORANGE = "#2563c9", "#8fb4ee", "#dde8fa", "#d9571a"
 HITS = LinearSegmentedColormap.from_list("hits", ["#e6effc", "#7fabec", "#2563c9"])
 MISSES = LinearSegmentedColormap.from_list("misses", ["#fdeadd", "#f2a36f", "#d9571a"])
 
-STYLE: dict[Any, Any] = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "font.size": 10,
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be called "$5"
-    "axes.edgecolor": GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 10,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2,
-    "lines.solid_capstyle": "round",
-}
 FEW = 10  # images in a bin, below which its accuracy says little
 MAX_NAME = 16  # characters of a class name
 MISTAKE_ROWS, MISTAKE_COLUMNS = 2, 6
@@ -73,7 +50,7 @@ class Report:
 def write_pictures(report: Report, folder: Path) -> None:
     """Write every picture as a PNG into `folder`."""
     side = float(np.clip(1.8 + 0.42 * len(report.classes), 4.5, 11))
-    with matplotlib.rc_context(STYLE):
+    with style.context(STYLE):
         for name, width, height, draw in (
             ("summary", 10, 5, _draw_summary),
             ("confusion_matrix", side, side, _draw_confusion_matrix),

@@ -30,7 +30,8 @@ def main() -> None:
     model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
     predictions = Predictions(predict_logits(model, test.images), test.labels)
     metrics = _measure(predictions, info.classes, test, config.evaluate)
-    _write_json(metrics, METRICS / "evaluation.json")
+    text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
+    (METRICS / "evaluation.json").write_text(text, encoding="utf-8")
     REPORTS.mkdir(exist_ok=True)
     _write_predictions(predictions, info.classes, REPORTS / "predictions.csv")
     curves = np.atleast_1d(np.genfromtxt(METRICS / "curves.csv", delimiter=",", names=True))
@@ -57,29 +58,18 @@ def _measure(
     train = load_split(DATA, "train")
     metrics["baseline"] = compare_with_baseline(predictions.predicted, train, test, config.seed)
     metrics["num_test"] = len(test)
-    metrics["test_hash"] = _hash(test)
+    digest = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
+    metrics["test_hash"] = f"sha256:{digest.hexdigest()}"  # equal ones are compared in pairs
     return metrics
-
-
-def _hash(split: Split) -> str:
-    """SHA-256 of pictures and labels: models with the same are compared in pairs by the gate."""
-    digest = hashlib.sha256(split.images.tobytes() + split.labels.tobytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _write_json(content: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_predictions(predictions: Predictions, classes: tuple[str, ...], path: Path) -> None:
     """One row per test image; the gate and DVC's confusion matrix read it."""
+    rows = zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["index", "label", "prediction", "confidence"])
-        for index, (label, predicted, confidence) in enumerate(
-            zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
-        ):
+        for index, (label, predicted, confidence) in enumerate(rows):
             writer.writerow([index, classes[label], classes[predicted], f"{confidence:.4f}"])
 
 

@@ -1,6 +1,7 @@
 """Hold the newest evaluation against the floor and the champion; exit code 1 when it fails."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,11 +25,9 @@ def gate(
 ) -> None:
     """Print the verdict as markdown, write it to build/gate.md, and exit with 1 when it fails."""
     config = load_config()
-    if not (EVALUATION.exists() and PREDICTIONS.exists()):
+    candidate = read_result(read_file)
+    if candidate is None:
         raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
-    candidate = Result.from_text(
-        EVALUATION.read_text(encoding="utf-8"), PREDICTIONS.read_text(encoding="utf-8")
-    )
     result, note = read_champion(champion)
     verdict = judge(
         candidate,
@@ -58,12 +57,23 @@ def read_champion(revision: str) -> tuple[Result | None, str]:
         if revision != DEFAULT_CHAMPION:
             raise UserError(f"--champion {revision}: git knows no such revision")
         return None, f"No champion: there is no `{revision}` here. The floor alone decides."
-    evaluation = git("show", f"{revision}:./{EVALUATION.as_posix()}")
-    predictions = git("show", f"{revision}:./{PREDICTIONS.as_posix()}")
-    if evaluation is None or predictions is None:
+    result = read_result(lambda path: git("show", f"{revision}:./{path.as_posix()}"))
+    if result is None:
         return None, f"No champion: `{revision}` has no metrics yet. The floor alone decides."
-    note = f"The champion is `{revision}` ({commit.strip()})."
-    return Result.from_text(evaluation, predictions), note
+    return result, f"The champion is `{revision}` ({commit.strip()})."
+
+
+def read_result(read: Callable[[Path], str | None]) -> Result | None:
+    """One model's result from its files' texts, or None where a file is missing."""
+    evaluation, predictions = read(EVALUATION), read(PREDICTIONS)
+    if evaluation is None or predictions is None:
+        return None
+    return Result.from_text(evaluation, predictions)
+
+
+def read_file(path: Path) -> str | None:
+    """Text of a file in the working tree, or None if it is not there."""
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def git(*arguments: str) -> str | None:

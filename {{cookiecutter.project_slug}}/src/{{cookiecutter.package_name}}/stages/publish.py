@@ -18,9 +18,7 @@ def main() -> None:
     """Rewrite the block; a README without the markers is left as it is."""
     for path in (MODEL / METADATA_FILE, TRAINING, README):
         if not path.exists():
-            raise UserError(
-                f"{path} not found: run `dvc repro` first, in the project's root folder"
-            )
+            raise UserError(f"{path} not found: run `dvc repro` first, in the project's root")
     training = json.loads(TRAINING.read_text(encoding="utf-8"))
     block = readme_results(ModelMetadata.load(MODEL), training)
     readme = README.read_text(encoding="utf-8")
@@ -28,7 +26,9 @@ def main() -> None:
     if published is None:
         print(f"{README} has no lines {START} and {END}: left as it is")
     elif published != readme:
-        _write_atomically(README, published)
+        scratch = README.with_suffix(".tmp")  # so that no interruption leaves half a README
+        scratch.write_text(published, encoding="utf-8", newline="\n")
+        scratch.replace(README)
         print(f"{README}: results updated")
 
 
@@ -39,12 +39,6 @@ def replace_block(text: str, block: str) -> str | None:
     if not (start and end):
         return None
     return f"{before}{START}\n{block}\n{END}{after}"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

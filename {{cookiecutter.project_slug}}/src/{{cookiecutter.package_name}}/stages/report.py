@@ -12,7 +12,7 @@ import yaml
 from ..errors import UserError
 from ..evaluation.report import Side, report
 from ._main import run
-from .gate import DEFAULT_CHAMPION, EVALUATION, VERDICT, git
+from .gate import DEFAULT_CHAMPION, EVALUATION, VERDICT, git, read_file
 
 REPORT = Path("build/report.md")
 PARAMS, LOCK, CURVES = Path("params.yaml"), Path("dvc.lock"), Path("metrics/curves.csv")
@@ -28,7 +28,7 @@ def write_report(
     if not VERDICT.exists():
         raise UserError(f"{VERDICT} not found: run `make gate` first")
     verdict = VERDICT.read_text(encoding="utf-8")
-    candidate = read_side(lambda path: path.read_text(encoding="utf-8") if path.exists() else None)
+    candidate = read_side(read_file)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {LOCK} not found: run `dvc repro` first")
     best = read_side(lambda path: git("show", f"{champion}:./{path.as_posix()}"))
