@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Repository:
             str(Path(sys.executable).parent / "act"),
             *arguments,
             *("--concurrent-jobs", "1"),
+            *("--artifact-server-port", str(free_port())),  # act's own may be another run's
             *("--action-cache-path", str(self.store.parent / "act")),
             *("--env", f"STAND_IN_STORE={self.store}"),
             *("--env", f"STAND_IN_ARTIFACTS={self.artifacts}"),
@@ -75,6 +77,13 @@ class Repository:
             if (ACTIONS / name).exists()
             for option in ("--local-repository", f"{repository}@{commit}={ACTIONS / name}")
         ]
+
+
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
 
 
 def change(project: Bake, file: str, replacements: dict[str, str]) -> None:

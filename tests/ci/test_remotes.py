@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from ..conftest import Bake, missing, run
-from .act import Repository, change, commit
+from .act import Repository, change, commit, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -212,9 +212,3 @@ def running(command: list[str | Path], port: int, folder: Path) -> Iterator[None
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
