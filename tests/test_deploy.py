@@ -232,7 +232,7 @@ def test_the_image_holds_neither_pytorch_nor_dvc_nor_secrets(released: Released)
     files = docker("run", "--rm", "--entrypoint=find", released.image, "/app", "-maxdepth", "5")
     names = {Path(line).name for line in files.splitlines()}
     assert {"onnxruntime", "fastapi", "model.onnx"} <= names
-    assert names & {"torch", "dvc", "sympy", ".git", ".env", "data", "tests"} == set()
+    assert names & {"torch", "dvc", "sympy", ".git", ".env", "prepared", "tests"} == set()
 
 
 def test_one_sentence_says_what_to_install_where_there_is_no_docker(
