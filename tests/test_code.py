@@ -8,8 +8,9 @@ import pytest
 
 from .conftest import Bake, Choice, inside
 
-# What the choices change in Python code: the data set nothing, the package's name all imports.
-BAKES = ["default", "image-folder", "long-package-name"]
+# What the choices change in Python code: the data set nothing, the package's name all imports, the
+# server and the target some files.
+BAKES = ["default", "image-folder", "long-package-name", "torchserve", "kubernetes"]
 MAX_MODULE_LINES = 250
 
 pytestmark = pytest.mark.slow
