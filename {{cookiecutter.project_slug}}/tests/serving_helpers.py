@@ -102,9 +102,8 @@ def running_server(model_dir: Path, **settings: object) -> Iterator[httpx.Client
         "database_url": f"sqlite:///{model_dir.parent}/predictions-{port}.db",
     } | settings
     environment = {name.upper(): str(value) for name, value in settings.items()}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "package_name.serving"], env=os.environ | environment
-    )
+    module = "package_name.serving"
+    server = subprocess.Popen([sys.executable, "-m", module], env=os.environ | environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             _wait_until_up(client, server)

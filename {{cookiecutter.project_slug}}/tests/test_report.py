@@ -82,8 +82,9 @@ def write_side(folder: Path, side: Side) -> None:
 
 
 def run_report(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    module = "package_name.stages.report"
     return subprocess.run(
-        [sys.executable, "-m", "package_name.stages.report", "--champion", "main"],
+        [sys.executable, "-m", module, "--champion", "main"],
         cwd=folder,
         env=os.environ | variables,
         capture_output=True,

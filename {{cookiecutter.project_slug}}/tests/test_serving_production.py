@@ -63,7 +63,8 @@ def client(model_dir: Path, database: str) -> Iterator[httpx.Client]:
 
 def run_module(name: str, *arguments: str, **environment: object) -> str:
     variables = {key.upper(): str(value) for key, value in environment.items()}
-    command = [sys.executable, "-m", f"package_name.serving.{name}", *arguments]
+    module = f"package_name.serving.{name}"
+    command = [sys.executable, "-m", module, *arguments]
     result = subprocess.run(
         command, env=os.environ | variables, capture_output=True, text=True, check=False
     )
