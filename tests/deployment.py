@@ -6,11 +6,9 @@ import getpass
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,11 +18,11 @@ import httpx
 import yaml
 
 from .conftest import TEMPLATE, missing, run
+from .servers import free_port, running
 
 HERE = Path(__file__).parent
 VENV = Path(sys.executable).parent
 LOCAL_DOCKER = TEMPLATE.parent / "shared/tools/local-docker"
-START_SECONDS = 15
 # Images that compose.yaml names, made of Debian's packages where there is no Docker Hub.
 STAND_INS = {"caddy:2.10": "caddy"}
 
@@ -49,31 +47,6 @@ def succeeds(*command: str) -> bool:
 def docker(*arguments: str) -> str:
     """A command of docker, which has to work."""
     return run("docker", *arguments, cwd=HERE).stdout.strip()
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextlib.contextmanager
-def running(*command: str | Path, port: int) -> Iterator[None]:
-    """A server process as long as the block lasts, from when it listens on `port`."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert process.poll() is None, f"{command[0]} ended"
-            assert time.monotonic() < deadline, f"{command[0]} does not listen"
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ import yaml
 
 from .conftest import Bake, Choice, bake, clean_environment, missing, run
 from .deployment import VENV, Target, act, docker, target
-from .test_pipeline import IDENTITY, png
+from .pictures import png
+from .test_pipeline import IDENTITY
 
 RELEASE = ".github/workflows/release.yml"
 HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]

@@ -1,54 +1,35 @@
 """From pictures to a prediction over HTTP, for every data set, as a user would do it."""
 
-import contextlib
-import functools
 import hashlib
-import http.server
-import io
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
-import tarfile
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import numpy.typing as npt
 import pytest
 import yaml
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from .conftest import (
     TEMPLATE,
     Bake,
     bake,
-    clean_environment,
     clone,
     inside,
     missing,
     run,
 )
+from .pictures import Pixels, png, write_cifar10, write_image_folder
+from .servers import http_folder, serve
 
-READY_SECONDS = 60
-CIFAR10_CLASSES = [
-    *("airplane", "automobile", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
-]
 IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "Ana"), ("EMAIL", "ana@example.com"))
 }
-FORMATS = [("L", "png"), ("RGB", "jpg"), ("RGBA", "png"), ("L", "JPEG")]
-Pixels = npt.NDArray[np.uint8]
 
 pytestmark = pytest.mark.slow
 
@@ -167,29 +148,6 @@ def test_cifar10_from_an_archive_in_its_official_format(environment: Path, tmp_p
     assert_serves_what_it_learned(project, environment)
 
 
-def write_cifar10(path: Path) -> None:
-    """Write scanned digits, enlarged and tinted, as CIFAR-10's binary version."""
-    random = np.random.default_rng(0)
-    digits = load_digits()
-    scans = np.kron(digits.images, np.ones((4, 4))) * (255 / 16)  # (N, 32, 32)
-    tint = random.uniform(0.3, 1.0, size=(len(scans), 3, 1, 1))
-    pixels = (scans[:, None] * tint).astype(np.uint8).reshape(len(scans), -1)  # (N, 3072)
-    rows = np.concatenate([digits.target[:, None].astype(np.uint8), pixels], axis=1)
-    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as archive:
-        for name, batch in zip(names, np.array_split(rows, len(names)), strict=True):
-            add_to(archive, f"cifar-10-batches-bin/{name}", batch.tobytes())
-        classes = "\n".join(CIFAR10_CLASSES) + "\n\n"
-        add_to(archive, "cifar-10-batches-bin/batches.meta.txt", classes.encode())
-
-
-def add_to(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
-
-
 def test_the_users_own_pictures_in_three_folders(environment: Path, tmp_path: Path) -> None:
     project = small_bake(tmp_path, "image-folder", {"prepare": {"image_size": 32}})
     write_image_folder(project.path / "data/images")
@@ -198,19 +156,6 @@ def test_the_users_own_pictures_in_three_folders(environment: Path, tmp_path: Pa
     assert metrics["accuracy"] > 0.6  # chance is 0.33
     assert set(metrics["per_class"]) == {"one", "seven", "zero"}
     assert_serves_what_it_learned(project, environment)
-
-
-def write_image_folder(folder: Path) -> None:
-    """Write scans of three digits as PNG and JPEG files of mixed sizes and colour modes."""
-    random = np.random.default_rng(0)
-    digits = load_digits()
-    for label, name in {0: "zero", 1: "one", 7: "seven"}.items():
-        (folder / name).mkdir(parents=True)
-        for number, scan in enumerate(digits.images[digits.target == label]):
-            width, height = (int(side) for side in random.integers(24, 160, size=2))
-            grey = Image.fromarray((scan * (255 / 16)).astype(np.uint8)).resize((width, height))
-            mode, suffix = FORMATS[number % len(FORMATS)]
-            grey.convert(mode).save(folder / name / f"{number}.{suffix}")
 
 
 def small_bake(folder: Path, dataset: str, changes: dict[str, dict[str, object]]) -> Bake:
@@ -250,54 +195,3 @@ def assert_serves_what_it_learned(project: Bake, environment: Path) -> None:
     labels = [answer.json()["label"] for answer in answers]
     assert labels == expected
     assert {answer.json()["model"]["sha256"] for answer in answers} == {metadata["sha256"]}
-
-
-@contextlib.contextmanager
-def serve(project: Bake, environment: Path) -> Iterator[httpx.Client]:
-    """Run the project's own server in a process of its own, as long as the block lasts."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    server = subprocess.Popen(
-        ["python", "-m", "uvicorn", f"{project.package}.serving.app:app", "--port", str(port)],
-        cwd=project.path,
-        env=clean_environment() | inside(environment, project),
-    )
-    headers = {"Content-Type": "image/png"}
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
-            wait_until_ready(client, server)
-            yield client
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if client.get("/readyz").status_code == httpx.codes.OK:
-                return
-        time.sleep(0.1)
-    pytest.fail("the server did not get ready")
-
-
-@contextlib.contextmanager
-def http_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder over HTTP on loopback."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-
-
-def png(pixels: Pixels) -> bytes:
-    """The bytes of a PNG file from uint8 (1, H, W) or (3, H, W)."""
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

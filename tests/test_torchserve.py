@@ -13,8 +13,9 @@ import pytest
 
 from .conftest import Bake, Choice, bake
 from .deployment import docker, start_docker
+from .pictures import png
 from .test_deploy import HARDENED, train_quickly, wait_for
-from .test_pipeline import IDENTITY, png
+from .test_pipeline import IDENTITY
 
 pytestmark = pytest.mark.slow
 

@@ -2,15 +2,16 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..conftest import TEMPLATE, Bake, run
+from ..servers import free_port
 
 ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
+STAGES = ["fetch", "prepare", "train", "evaluate", "export"]
 IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
 # A network that trains in seconds, and a champion that leaves room to be better or worse.
 FAST = {
@@ -58,9 +59,10 @@ class Repository:
         """Run train.yml for an event."""
         return self.act(event, "--workflows", ".github/workflows/train.yml", *arguments)
 
-    def pull_request(self) -> subprocess.CompletedProcess[str]:
+    def pull_request(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run train.yml as a pull request starts it."""
-        return self.train("pull_request", "--eventpath", ".github/act/pull_request.json")
+        event = ("--eventpath", ".github/act/pull_request.json")
+        return self.train("pull_request", *event, *arguments)
 
     def report(self) -> str:
         """The report that the workflow kept."""
@@ -77,13 +79,6 @@ class Repository:
             if (ACTIONS / name).exists()
             for option in ("--local-repository", f"{repository}@{commit}={ACTIONS / name}")
         ]
-
-
-def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def change(project: Bake, file: str, replacements: dict[str, str]) -> None:
@@ -112,13 +107,23 @@ def trained(project: Bake) -> Bake:
 
 def clone(trained: Bake, folder: Path) -> Repository:
     """A copy of a trained project with a bare origin of its own, which has the same main."""
-    path, origin = folder / trained.path.name, folder / "origin.git"
+    path = folder / trained.path.name
     built = shutil.ignore_patterns(".venv", ".mypy_cache", ".ruff_cache", "build")
     shutil.copytree(trained.path, path, ignore=built)
-    run("git", "clone", "--quiet", "--bare", str(path), str(origin), cwd=folder)
-    project = Bake(path, trained.output)
-    project.run("git", "remote", "add", "origin", origin)
-    project.run("git", "fetch", "--quiet", "origin")
-    repository = Repository(project, origin, folder / "store", folder / "artifacts")
+    repository = with_origin(Bake(path, trained.output), folder)
     shutil.copytree(path / ".dvc/cache", repository.store / "dvc-champion")
     return repository
+
+
+def with_origin(project: Bake, folder: Path) -> Repository:
+    """Give a project a bare origin that has all its commits, and act's leavings a folder each."""
+    origin = folder / "origin.git"
+    run("git", "clone", "--quiet", "--bare", project.path, origin, cwd=folder)
+    project.run("git", "remote", "add", "origin", origin)
+    project.run("git", "fetch", "--quiet", "origin")
+    return Repository(project, origin, folder / "store", folder / "artifacts")
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a workflow's `dvc repro` ran."""
+    return re.findall(r"Running stage '(\w+)'", output)

@@ -2,27 +2,25 @@
 
 import json
 import os
-import socket
-import subprocess
+import re
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
 
-from ..conftest import Bake, missing, run
-from .act import Repository, change, commit, free_port
+from ..conftest import Bake, bake, missing, run
+from ..pictures import write_image_folder
+from ..servers import free_port, running
+from .act import STAGES, Repository, change, commit, ran, with_origin
 
 pytestmark = pytest.mark.slow
 
 BUCKET = "pictures"
 SSHD = "/usr/sbin/sshd"
-START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     server: list[str | Path] = [Path(sys.executable).parent / "moto_server", "--port", str(port)]
-    with running(server, port, tmp_path_factory.mktemp("s3")):
+    with running(*server, port=port):
         login = {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
         session = boto3.Session(region_name="us-east-1", **login)
         session.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
@@ -91,7 +89,7 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()), "utf-8")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it where no init system made it
-    with running([SSHD, "-D", "-e", "-f", config], port, folder):
+    with running(SSHD, "-D", "-e", "-f", config, port=port):
         user = run("id", "-un", cwd=folder).stdout.strip()
         variables = {"DVC_SSH_KEY": (folder / "user").read_text(encoding="utf-8")}
         stranger = (folder / "stranger").read_text(encoding="utf-8")
@@ -160,16 +158,52 @@ def test_a_wrong_secret_fails_the_workflow_with_the_message(
     s3: Remote, repository: Repository
 ) -> None:
     use(repository.project, s3.kind, s3.url)
-    secrets = [f"AWS_{name}=wrong" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
-    variables = [f"AWS_ENDPOINT_URL={s3.variables['AWS_ENDPOINT_URL']}"]
-    options = [
-        *(part for secret in secrets for part in ("--secret", secret)),
-        *(part for variable in variables for part in ("--var", variable)),
-    ]
-    done = repository.train("push", *options)
+    wrong = {"AWS_ACCESS_KEY_ID": "wrong", "AWS_SECRET_ACCESS_KEY": "wrong"}
+    done = repository.train("push", *settings(s3.variables | wrong))
     assert done.returncode != 0
     assert "Failure - Main Get what DVC's remote has" in done.stdout
     assert "the secrets AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are right" in done.stdout
+
+
+def test_new_pictures_come_from_the_remote_and_make_every_stage_run(
+    s3: Remote, tmp_path: Path
+) -> None:
+    project = use(bake(tmp_path, {"dataset": "image-folder"}), s3.kind, s3.url)
+    quick = {"image_size: 64": "image_size: 16", "epochs: 40": "epochs: 2"}
+    # So short a training depends on chance; what is asked for here is which stages run.
+    open_gate = {"min_accuracy: 0.6": "min_accuracy: 0.1", "drop: 0.005": "drop: 1.0"}
+    change(project, "params.yaml", quick | open_gate)
+    add_pictures(project, slice(0, 60))
+    project.run("make", "repro")
+    commit(project, "Train the first model")
+    repository = with_origin(project, tmp_path)
+    project.run("make", "store", env=s3.variables)
+
+    project.run("git", "switch", "--quiet", "--create", "more-pictures")
+    add_pictures(project, slice(60, 80))
+    project.run("make", "store", env=s3.variables)
+    commit(project, "Add pictures")
+    done = repository.pull_request(*settings(s3.variables))
+    assert done.returncode == 0, done.stdout
+    assert ran(done.stdout) == STAGES
+    rows = [row for row in repository.report().splitlines() if row.startswith("| `data/images`")]
+    assert len(rows) == 1
+    assert re.search(r"180 files.*240 files.*changed", rows[0]), rows
+
+
+def add_pictures(project: Bake, numbers: slice) -> None:
+    """Put more pictures of each class into the folder that DVC keeps."""
+    write_image_folder(project.path / "data/images", numbers)
+    project.run("uv", "run", "dvc", "add", "--quiet", "data/images")
+
+
+def settings(variables: dict[str, str]) -> list[str]:
+    """Options that give act a remote's keys as secrets, and what else it needs as variables."""
+    return [
+        part
+        for name, value in variables.items()
+        for part in ("--secret" if "KEY" in name else "--var", f"{name}={value}")
+    ]
 
 
 def use(project: Bake, kind: str, url: str) -> Bake:
@@ -190,25 +224,3 @@ def refuses(project: Bake, variables: dict[str, str], words: list[str]) -> None:
         assert done.returncode != 0
         assert all(word in done.stdout for word in words), done.stdout + done.stderr
     assert sorted(cache.rglob("*")) == before
-
-
-@contextmanager
-def running(command: list[str | Path], port: int, folder: Path) -> Iterator[None]:
-    """A server that listens on a port of loopback for as long as it is needed."""
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not listens(port):
-            assert process.poll() is None, (folder / "server.log").read_text()
-            assert time.monotonic() < deadline, f"nothing listens on {port}"
-            time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,85 @@
+"""Real servers on loopback, each in a process of its own for as long as a test needs it."""
+
+import contextlib
+import functools
+import http.server
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Bake, clean_environment, inside
+
+LISTEN_SECONDS = 60
+READY_SECONDS = 60
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(*command: str | Path, port: int) -> Iterator[None]:
+    """A server process as long as the block lasts, from when it listens on `port`."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, f"{command[0]} ended"
+            assert time.monotonic() < deadline, f"{command[0]} does not listen"
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def serve(project: Bake, environment: Path) -> Iterator[httpx.Client]:
+    """Run the project's own server in a process of its own, as long as the block lasts."""
+    port = free_port()
+    server = subprocess.Popen(
+        ["python", "-m", "uvicorn", f"{project.package}.serving.app:app", "--port", str(port)],
+        cwd=project.path,
+        env=clean_environment() | inside(environment, project),
+    )
+    headers = {"Content-Type": "image/png"}
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            wait_until_ready(client, server)
+            yield client
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/readyz").status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    pytest.fail("the server did not get ready")
+
+
+@contextlib.contextmanager
+def http_folder(folder: Path) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
