@@ -24,7 +24,11 @@ HERE = Path(__file__).parent
 VENV = Path(sys.executable).parent
 LOCAL_DOCKER = TEMPLATE.parent / "shared/tools/local-docker"
 # Images that compose.yaml names, made of Debian's packages where there is no Docker Hub.
-STAND_INS = {"caddy:2.10": "caddy"}
+STAND_INS = {
+    "caddy:2.10": "caddy",
+    "postgres:17": "postgres",
+    "prom/prometheus:v3.5.0": "prometheus",
+}
 
 
 @functools.cache
@@ -34,9 +38,12 @@ def start_docker() -> None:
         subprocess.run([LOCAL_DOCKER], check=True, capture_output=True)
     if not shutil.which("docker") or not succeeds("docker", "info"):
         missing("there is no Docker engine")
-    for image, package in STAND_INS.items():
-        if not docker("images", "--quiet", image) and not succeeds("docker", "pull", image):
-            docker("build", "--tag", image, str(HERE / "images" / package))
+
+
+def provide(image: str) -> None:
+    """See that the engine has an image that compose.yaml names."""
+    if not docker("images", "--quiet", image) and not succeeds("docker", "pull", image):
+        docker("build", "--tag", image, str(HERE / "images" / STAND_INS[image]))
 
 
 def succeeds(*command: str) -> bool:
@@ -147,6 +154,7 @@ def model_of(client: httpx.Client, picture: bytes) -> str:
 def target(folder: Path) -> Iterator[Target]:
     """A registry and a host for a project that is deployed by compose; all goes afterwards."""
     start_docker()
+    provide("caddy:2.10")
     site = folder / "site"
     site.mkdir()
     port, https_port = free_port(), free_port()
@@ -166,7 +174,7 @@ def target(folder: Path) -> Iterator[Target]:
             yield Target(env, site, f"http://127.0.0.1:{port}")
         finally:
             if (site / "compose.yaml").exists():
-                run("docker", "compose", "down", "--volumes", cwd=site)
+                run("docker", "compose", "--profile=more", "down", "--volumes", cwd=site)
 
 
 def act(

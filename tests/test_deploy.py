@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from .conftest import Bake, Choice, bake, clean_environment, missing, run
-from .deployment import VENV, Target, act, docker, target
+from .deployment import VENV, Target, act, docker, provide, target
 from .pictures import png
+from .servers import free_port
 from .test_pipeline import IDENTITY
 
 RELEASE = ".github/workflows/release.yml"
@@ -127,6 +128,49 @@ def test_versions_change_places_without_a_failed_request(released: Released) -> 
         project.run("make", "rollback", env=released.target.env)
         assert released.model()["sha256"] == old
     assert set(answers) == {old, new}
+
+
+def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(released: Released) -> None:
+    for image in ("postgres:17", "prom/prometheus:v3.5.0"):
+        provide(image)
+    site, port = released.target.folder, free_port()
+    database = "postgresql+psycopg://postgres:secret@postgres/postgres"
+    with (site / ".env").open("a", encoding="utf-8") as file:
+        file.write(f"POSTGRES_PASSWORD=secret\nDATABASE_URL={database}\nPROMETHEUS_PORT={port}\n")
+
+    def compose(*arguments: str) -> str:
+        return run("docker", "compose", "--profile=more", *arguments, cwd=site).stdout.strip()
+
+    slot = compose("ps", "--quiet", max(path.name for path in (site / "active").iterdir()))
+    create = ["python", "-m", f"{released.project.package}.serving.keys", "create", "prometheus"]
+    key = docker("exec", slot, *create, "--scope=admin")
+    (site / "metrics-key").write_text(key, encoding="utf-8")
+    compose("up", "--detach", "postgres", "prometheus")
+    env = released.target.env | {"IMAGE": released.image}
+    released.project.run("make", "deploy", env=env)
+
+    predict = f"{released.target.url}/v1/predict"
+    answers = [httpx.post(predict, content=picture) for picture in released.pictures]
+    assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+    server = ["exec", "--env=PGPASSWORD=secret", compose("ps", "--quiet", "postgres")]
+    client = ["psql", "--username=postgres", "--host=localhost", "--tuples-only", "--command"]
+    wait_until(lambda: docker(*server, *client, "SELECT count(*) FROM predictions"), "20")
+    query = {"query": 'sum(up{job="service"})'}
+    prometheus = f"http://127.0.0.1:{port}/api/v1/query"
+    wait_until(lambda: value(httpx.get(prometheus, params=query)), "1")
+
+
+def value(answer: httpx.Response) -> str:
+    """The one number of an answer from Prometheus, if it has any yet."""
+    result = answer.json()["data"]["result"]
+    return str(result[0]["value"][1]) if result else "none"
+
+
+def wait_until(ask: Callable[[], str], expected: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while (answer := ask()) != expected:
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.5)
 
 
 def broken_image(released: Released) -> str:
