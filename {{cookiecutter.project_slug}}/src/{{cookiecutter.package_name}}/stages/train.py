@@ -1,7 +1,11 @@
-"""Stage 3: train, and write `checkpoints/best.pt`, `metrics/train.json` and the learning curves."""
+"""Stage 3: train, and write `checkpoints/best.pt`, `metrics/train.json` and the learning curves.
+
+On SIGTERM it saves its state and exits with code 143; the same command then continues.
+"""
 
 import csv
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +19,7 @@ from ..models import build_model, count_parameters
 from ..provenance import describe_hardware
 from ..training.checkpoint import run_fingerprint, save_model
 from ..training.device import choose_device
+from ..training.interruption import EXIT_CODE, TrainingStoppedError
 from ..training.loop import EpochResult, TrainResult, train
 from ._main import run
 
@@ -80,4 +85,8 @@ def _write_curves(history: list[EpochResult], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    try:
+        run(main)
+    except TrainingStoppedError:
+        print("stopped by SIGTERM; the state is saved, and the same command continues")
+        sys.exit(EXIT_CODE)

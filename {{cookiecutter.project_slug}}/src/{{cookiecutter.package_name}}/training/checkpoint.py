@@ -1,7 +1,9 @@
 """Checkpoints: files that are whole or not there, and that only the run that wrote them resumes."""
 
 import hashlib
+import io
 import os
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,25 @@ from ..errors import UserError
 from ..models import build_model
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
+PREVIOUS = "previous.pt"
+DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """Write a file so that a reader, or a crash at any moment, finds the old one or the new one."""
+def _write_whole(content: bytes, path: Path) -> Path:
+    """Write a scratch file beside `path` and have it on the disk: renaming it is then atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".tmp")
     with scratch.open("wb") as file:
-        torch.save(state, file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    scratch.replace(path)
+    return scratch
+
+
+def _to_bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def save_model(
@@ -34,7 +44,7 @@ def save_model(
 ) -> None:
     """Save a network with all that `load_model` needs to build it again."""
     state = {"weights": weights, "config": asdict(config), "dataset": info.to_json()}
-    save_atomically(state, path)
+    _write_whole(_to_bytes(state), path).replace(path)
 
 
 def load_model(path: Path, device: torch.device) -> nn.Sequential:
@@ -60,9 +70,38 @@ def run_fingerprint(config: Config, info: DatasetInfo) -> str:
     return digest.hexdigest()
 
 
-def load_unfinished(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state of a run with this fingerprint that was interrupted, if there is one."""
-    if not path.exists():
+def save_run(state: dict[str, Any], path: Path) -> None:
+    """Save a run's state with its SHA-256, and keep the state before it as `previous.pt`.
+
+    A crash at any moment leaves at least one of the two whole.
+    """
+    content = _to_bytes(state)
+    scratch = _write_whole(content + hashlib.sha256(content).digest(), path)
+    if path.exists():
+        path.replace(path.with_name(PREVIOUS))
+    scratch.replace(path)
+
+
+def load_run(path: Path) -> dict[str, Any] | None:
+    """The state that `save_run` wrote, or None if the file is not as it was written."""
+    content = path.read_bytes()
+    content, digest = content[:-DIGEST_SIZE], content[-DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state if state["fingerprint"] == fingerprint and not state["finished"] else None
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+def load_unfinished(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The newest whole state, if it is of an interrupted run with this fingerprint.
+
+    A damaged file is passed over for the one before it, with a warning.
+    """
+    for candidate in (path, path.with_name(PREVIOUS)):
+        if not candidate.exists():
+            continue
+        if state := load_run(candidate):
+            resumable = state["fingerprint"] == fingerprint and not state["finished"]
+            return state if resumable else None
+        warnings.warn(f"{candidate} is damaged and not used", stacklevel=2)
+    return None

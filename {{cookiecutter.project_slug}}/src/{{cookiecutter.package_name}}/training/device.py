@@ -1,6 +1,7 @@
 """Where training runs."""
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError
 
@@ -21,3 +22,16 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         raise UserError(f"train.device = {name!r}: not available here; auto picks one that is")
     return torch.device(name)
+
+
+def get_random_state(device: torch.device) -> Tensor:
+    """Where the random numbers of a device are; dropout draws from them."""
+    module = torch if device.type == "cpu" else torch.get_device_module(device)
+    state: Tensor = module.get_rng_state()
+    return state
+
+
+def set_random_state(device: torch.device, state: Tensor) -> None:
+    """Go back to where `get_random_state` was called."""
+    module = torch if device.type == "cpu" else torch.get_device_module(device)
+    module.set_rng_state(state)

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from tqdm import tqdm
 from ..config import TrainConfig
 from ..data.dataset import Split
 from ..data.loader import BatchLoader, epoch_seed
-from .checkpoint import load_unfinished, save_atomically
+from .checkpoint import load_unfinished, save_run
+from .device import get_random_state, set_random_state
+from .interruption import TrainingStoppedError, stop_on_sigterm
 from .optimizer import build_optimizer, build_schedule
 
 
@@ -53,13 +56,17 @@ def train(
 ) -> TrainResult:
     """Train `model` in place, and stop early when validation accuracy no longer improves.
 
-    After each epoch all of the run's state goes to the file `checkpoint`. If that file holds an
-    interrupted run with the same `fingerprint`, training goes on from there, and ends with the
-    same weights, to the bit, as if it had not been interrupted.
+    After each epoch, and on SIGTERM after the running step, all of the run's state goes to the
+    file `checkpoint`. If that file holds an interrupted run with the same `fingerprint`, training
+    goes on from there, and ends with the same weights, to the bit, as if it had not been
+    interrupted.
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
         on_epoch: called after each epoch, and on resuming for each epoch done before.
+
+    Raises:
+        TrainingStoppedError: SIGTERM came, and the state is saved.
     """
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader = BatchLoader(
@@ -75,6 +82,25 @@ def train(
     schedule = build_schedule(optimizer, config, num_steps=config.epochs * len(loader))
     history: list[EpochResult] = []
     best_weights: dict[str, Tensor] = {}
+    first_step = 0  # of the epoch to begin with
+    total_loss = torch.zeros((), device=device)
+    num_correct = torch.zeros((), device=device)
+
+    def save(*, steps_done: int, finished: bool) -> None:
+        state = {
+            "fingerprint": fingerprint,
+            "finished": finished,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "history": [asdict(row) for row in history],
+            "best_weights": best_weights,
+            "steps_done": steps_done,
+            "total_loss": total_loss,
+            "num_correct": num_correct,
+            "random_state": get_random_state(device),
+        }
+        save_run(state, checkpoint)
 
     if state := load_unfinished(checkpoint, fingerprint):
         model.load_state_dict(state["model"])
@@ -82,63 +108,68 @@ def train(
         schedule.load_state_dict(state["schedule"])
         history = [EpochResult(**row) for row in state["history"]]
         best_weights = state["best_weights"]
+        first_step = state["steps_done"]
+        total_loss.copy_(state["total_loss"])
+        num_correct.copy_(state["num_correct"])
+        random_state = state["random_state"]
         for result in history:
             on_epoch(result)
 
     progress = tqdm(
         range(len(history) + 1, config.epochs + 1), desc="train", unit="epoch", disable=None
     )
-    for epoch in progress:
-        torch.manual_seed(epoch_seed(config.seed, epoch))  # for dropout
-        model.train()
-        start = time.perf_counter()
-        total_loss = torch.zeros((), device=device)
-        num_correct = torch.zeros((), device=device)
-        for images, labels in loader.epoch(epoch):
-            logits = model(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            # Sums stay on the device: reading them here would wait for it in every step.
-            total_loss += loss.detach() * len(labels)
-            num_correct += (logits.detach().argmax(dim=1) == labels).sum()
-        num_images = len(train_split)
-        train_loss, train_accuracy = total_loss.item() / num_images, num_correct.item() / num_images
-        seconds = time.perf_counter() - start
+    with stop_on_sigterm() as stop:
+        for epoch in progress:
+            torch.manual_seed(epoch_seed(config.seed, epoch))  # for dropout
+            if first_step:
+                set_random_state(device, random_state)
+            model.train()
+            start, num_timed = time.perf_counter(), 0
+            batches = enumerate(loader.epoch(epoch))
+            for step, (images, labels) in islice(batches, first_step, None):
+                logits = model(images)
+                loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                # Sums stay on the device: reading them here would wait for it in every step.
+                total_loss += loss.detach() * len(labels)
+                num_correct += (logits.detach().argmax(dim=1) == labels).sum()
+                num_timed += len(labels)
+                if stop.is_set() and step + 1 < len(loader):
+                    save(steps_done=step + 1, finished=False)
+                    raise TrainingStoppedError
+            num_images = len(train_split)
+            train_loss = total_loss.item() / num_images
+            train_accuracy = num_correct.item() / num_images
+            seconds = time.perf_counter() - start
 
-        validation_loss, validation_accuracy = score(model, validation)
-        result = EpochResult(
-            epoch=epoch,
-            learning_rate=float(schedule.get_last_lr()[0]),
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
-            images_per_second=num_images / seconds,
-        )
-        history.append(result)
-        best = best_epoch(history)
-        if best is result:
-            best_weights = copy.deepcopy(model.state_dict())
-        finished = epoch == config.epochs or epoch - best.epoch >= config.patience
-        save_atomically(
-            {
-                "fingerprint": fingerprint,
-                "finished": finished,
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "history": [asdict(row) for row in history],
-                "best_weights": best_weights,
-            },
-            checkpoint,
-        )
-        on_epoch(result)
-        progress.set_postfix(loss=f"{train_loss:.3f}", accuracy=f"{validation_accuracy:.4f}")
-        if finished:
-            break
+            validation_loss, validation_accuracy = score(model, validation)
+            result = EpochResult(
+                epoch=epoch,
+                learning_rate=float(schedule.get_last_lr()[0]),
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                validation_loss=validation_loss,
+                validation_accuracy=validation_accuracy,
+                images_per_second=num_timed / seconds,
+            )
+            history.append(result)
+            best = best_epoch(history)
+            if best is result:
+                best_weights = copy.deepcopy(model.state_dict())
+            finished = epoch == config.epochs or epoch - best.epoch >= config.patience
+            first_step = 0
+            total_loss.zero_()
+            num_correct.zero_()
+            save(steps_done=0, finished=finished)
+            on_epoch(result)
+            progress.set_postfix(loss=f"{train_loss:.3f}", accuracy=f"{validation_accuracy:.4f}")
+            if finished:
+                break
+            if stop.is_set():
+                raise TrainingStoppedError
     return TrainResult(history, best_epoch(history), best_weights)
 
 

@@ -1,0 +1,82 @@
+"""A training run that takes seconds, as a process of its own that tests can end at any moment.
+
+Usage: python -m tests.small_training FOLDER NUM_EPOCHS, from the project's root folder.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from package_name.config import TrainConfig
+from package_name.data.dataset import Split
+from package_name.training.interruption import (
+    EXIT_CODE,
+    TrainingStoppedError,
+)
+from package_name.training.loop import EpochResult, TrainResult, train
+
+
+def random_split(num_images: int, seed: int) -> Split:
+    """Noise (N, 1, 8, 8) labelled by which half is brighter: enough to move the weights."""
+    images = np.random.default_rng(seed).integers(0, 256, (num_images, 1, 8, 8), dtype=np.uint8)
+    left, right = images[..., :4].sum(axis=(1, 2, 3)), images[..., 4:].sum(axis=(1, 2, 3))
+    return Split(images, (left > right).astype(np.int64))
+
+
+class SmallNetwork(nn.Module):
+    """With dropout, so that its random numbers have to be continued too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 2)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 2) of pixels uint8 (N, 1, 8, 8)."""
+        logits: torch.Tensor = self.layers(images.float() / 255)
+        return logits
+
+
+def train_small(folder: Path, num_epochs: int) -> TrainResult:
+    """Train with everything on that uses random numbers, and print each epoch as it is saved."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    config = TrainConfig(
+        seed=0,
+        device="cpu",
+        epochs=num_epochs,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=0.01,
+        weight_decay=0.05,
+        schedule="one-cycle",
+        label_smoothing=0.05,
+        crop_padding=1,
+        horizontal_flip=False,
+        patience=num_epochs,
+    )
+
+    def report(result: EpochResult) -> None:
+        print(result.epoch, flush=True)
+
+    return train(
+        SmallNetwork(),
+        random_split(72, seed=0),
+        random_split(32, seed=1),
+        config,
+        device=torch.device("cpu"),
+        checkpoint=folder / "last.pt",
+        fingerprint="small",
+        on_epoch=report,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        train_small(Path(sys.argv[1]), int(sys.argv[2]))
+    except TrainingStoppedError:
+        sys.exit(EXIT_CODE)
