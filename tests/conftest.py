@@ -155,6 +155,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv"
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """What `make demo` leaves: a project with the defaults, installed and trained."""
+    folder = tmp_path_factory.mktemp("demo")
+    # The script and not the make target, which would write into this clone's own build/.
+    result = run(sys.executable, clone() / "scripts/demo.py", "--into", folder, cwd=folder)
+    return Bake(folder / "my-project", result.stdout)
+
+
 def inside(environment: Path, project: Bake) -> dict[str, str]:
     """The variables under which `python` is the environment's, with the project importable."""
     path = os.pathsep.join([str(environment / SCRIPTS), clean_environment()["PATH"]])

@@ -45,13 +45,13 @@ def running(*command: str | Path, port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def serve(project: Bake, environment: Path) -> Iterator[httpx.Client]:
+def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client]:
     """Run the project's own server in a process of its own, as long as the block lasts."""
     port = free_port()
     server = subprocess.Popen(
         ["python", "-m", "uvicorn", f"{project.package}.serving.app:app", "--port", str(port)],
         cwd=project.path,
-        env=clean_environment() | inside(environment, project),
+        env=clean_environment() | inside(environment, project) | env,
     )
     headers = {"Content-Type": "image/png"}
     try:

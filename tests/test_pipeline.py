@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from .conftest import (
     TEMPLATE,
     Bake,
     bake,
-    clone,
     inside,
     missing,
-    run,
 )
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
@@ -32,15 +29,6 @@ IDENTITY = {
 }
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """What `make demo` leaves: a project with the defaults, installed and trained."""
-    folder = tmp_path_factory.mktemp("demo")
-    # The script and not the make target, which would write into this clone's own build/.
-    result = run(sys.executable, clone() / "scripts/demo.py", "--into", folder, cwd=folder)
-    return Bake(folder / "my-project", result.stdout)
 
 
 def test_demo_ends_with_metrics_and_a_prediction(demo: Bake) -> None:

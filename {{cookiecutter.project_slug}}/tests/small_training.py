@@ -1,9 +1,8 @@
-"""A training run that takes seconds, as a process of its own that tests can end at any moment.
-
-Usage: python -m tests.small_training FOLDER NUM_EPOCHS, from the project's root folder.
-"""
+"""A training run that takes seconds, for tests that end it at any moment."""
 
 import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +40,10 @@ class SmallNetwork(nn.Module):
         return logits
 
 
-def train_small(folder: Path, num_epochs: int) -> TrainResult:
-    """Train with everything on that uses random numbers, and print each epoch as it is saved."""
+def train_small(
+    folder: Path, num_epochs: int, on_epoch: Callable[[EpochResult], None] = lambda _: None
+) -> TrainResult:
+    """Train with everything on that uses random numbers."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     config = TrainConfig(
@@ -59,10 +60,6 @@ def train_small(folder: Path, num_epochs: int) -> TrainResult:
         horizontal_flip=False,
         patience=num_epochs,
     )
-
-    def report(result: EpochResult) -> None:
-        print(result.epoch, flush=True)
-
     return train(
         SmallNetwork(),
         random_split(72, seed=0),
@@ -71,12 +68,13 @@ def train_small(folder: Path, num_epochs: int) -> TrainResult:
         device=torch.device("cpu"),
         checkpoint=folder / "last.pt",
         fingerprint="small",
-        on_epoch=report,
+        on_epoch=on_epoch,
     )
 
 
-if __name__ == "__main__":
+def train_and_tell(folder: Path, num_epochs: int, teller: Connection) -> None:
+    """`train_small` as a process of its own: sends each epoch's number once it is saved."""
     try:
-        train_small(Path(sys.argv[1]), int(sys.argv[2]))
+        train_small(folder, num_epochs, on_epoch=lambda result: teller.send(result.epoch))
     except TrainingStoppedError:
         sys.exit(EXIT_CODE)

@@ -1,14 +1,16 @@
 """Whatever ends a training process, the next one continues it and ends with the same weights."""
 
+import contextlib
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from package_name.training import loop
 from package_name.training.checkpoint import (
     load_run,
     load_unfinished,
@@ -20,10 +22,14 @@ from package_name.training.interruption import (
 )
 from package_name.training.loop import TrainResult
 
-from .small_training import train_small
+from .small_training import train_and_tell, train_small
 
-NUM_EPOCHS = 300
+NUM_EPOCHS = 120
 NUM_KILLS = 20
+# A server that has imported PyTorch once starts each process at once, by a fork of itself; what
+# optimisers import when they are first used would take seconds too.
+START = multiprocessing.get_context("forkserver")
+START.set_forkserver_preload([loop.__name__, "torch._dynamo"])
 
 
 def train_until(
@@ -34,15 +40,20 @@ def train_until(
     Returns:
         Its exit code, and the last epoch that it reported.
     """
-    command = [sys.executable, "-m", "tests.small_training", str(folder), str(NUM_EPOCHS)]
+    listener, teller = START.Pipe(duplex=False)
+    process = START.Process(target=train_and_tell, args=(folder, NUM_EPOCHS, teller))
+    process.start()
+    teller.close()
     reported = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            reported = int(line)
+    with contextlib.suppress(EOFError):  # the process has ended
+        while True:
+            reported = listener.recv()
             if reported == epoch:
-                process.send_signal(number)
-    return process.returncode, reported
+                assert process.pid is not None
+                os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode, reported
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from .dataset import Split
 
 Batch = tuple[Tensor, Tensor]
+ALL = slice(None)
 
 
 class BatchLoader:
@@ -17,6 +18,9 @@ class BatchLoader:
 
     Shuffling and augmentation of an epoch follow from `seed` and the epoch's number alone, so a
     run that was interrupted goes on as if nothing had happened. The last batch may be smaller.
+
+    share: the rows of each batch that are wanted, where several processes share the batches. What
+    a picture goes through is the same however many they are.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class BatchLoader:
         seed: int = 0,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
+        share: slice = ALL,
     ) -> None:
         self.images = torch.from_numpy(np.array(split.images)).to(device)
         self.labels = torch.from_numpy(split.labels).to(device)
@@ -35,6 +40,7 @@ class BatchLoader:
         self.seed = seed
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
+        self.share = share
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -43,32 +49,38 @@ class BatchLoader:
         """All pictures once, shuffled and augmented."""
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, number))
         order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
-        for rows in order.split(self.batch_size):
+        for batch in order.split(self.batch_size):
+            rows = batch[self.share]
             images = self.images[rows]
+            # Random numbers are drawn for the whole batch, whatever the share of it.
             if self.crop_padding:
-                images = random_crop(images, self.crop_padding, generator)
+                shifts = draw_shifts(len(batch), self.crop_padding, generator)
+                images = crop(images, self.crop_padding, shifts[:, self.share])
             if self.horizontal_flip:
-                images = random_flip(images, generator)
+                images = flip(images, draw_flips(len(batch), generator)[self.share])
             yield images, self.labels[rows]
 
     def in_order(self) -> Iterator[Batch]:
-        """All pictures once, in order and as they are."""
-        return zip(
-            self.images.split(self.batch_size), self.labels.split(self.batch_size), strict=True
-        )
+        """The share of the pictures once, in order and as they are."""
+        images, labels = self.images[self.share], self.labels[self.share]
+        return zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for one epoch that shares no digits with its neighbours'."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+def epoch_seed(seed: int, *parts: int) -> int:
+    """A seed for one epoch, say, that shares no digits with its neighbours'."""
+    return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Shift each picture by up to `padding` pixels in each direction; the rest becomes black."""
+def draw_shifts(num_images: int, padding: int, generator: torch.Generator) -> Tensor:
+    """How far to shift each picture down and right: int64 (2, N), 0 to 2 * padding."""
+    return torch.randint(0, 2 * padding + 1, (2, num_images), generator=generator)
+
+
+def crop(images: Tensor, padding: int, shifts: Tensor) -> Tensor:
+    """Cut each picture out of its padded self, from `shifts` (2, N) on; the rest is black."""
     num_images, _, height, width = images.shape
     padded = F.pad(images, (padding, padding, padding, padding))
-    shifts = torch.randint(0, 2 * padding + 1, (2, num_images, 1), generator=generator)
-    top, left = shifts.to(images.device)
+    top, left = shifts.to(images.device)[..., None]
     rows = top + torch.arange(height, device=images.device)  # (N, H)
     columns = left + torch.arange(width, device=images.device)  # (N, W)
     numbers = torch.arange(num_images, device=images.device)
@@ -77,7 +89,11 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
     return cropped.permute(0, 3, 1, 2).contiguous()
 
 
-def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each picture left to right with probability one half."""
-    flip = torch.rand(len(images), generator=generator).to(images.device) < 0.5
-    return torch.where(flip[:, None, None, None], images.flip(-1), images)
+def draw_flips(num_images: int, generator: torch.Generator) -> Tensor:
+    """Whether to mirror each picture: bool (N,), true for about half of them."""
+    return torch.rand(num_images, generator=generator) < 0.5
+
+
+def flip(images: Tensor, flips: Tensor) -> Tensor:
+    """Mirror left to right the pictures for which `flips` (N,) is true."""
+    return torch.where(flips.to(images.device)[:, None, None, None], images.flip(-1), images)

@@ -1,12 +1,15 @@
 """Stage 3: train, and write `checkpoints/best.pt`, `metrics/train.json` and the learning curves.
 
-On SIGTERM it saves its state and exits with code 143; the same command then continues.
+On SIGTERM it saves its state and exits with code 143; the same command then continues. `torchrun`
+starts it as several processes, of which the first writes the files.
 """
 
 import csv
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from ..models import build_model, count_parameters
 from ..provenance import describe_hardware
 from ..training.checkpoint import run_fingerprint, save_model
 from ..training.device import choose_device
+from ..training.distributed import World, join_world
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
 from ..training.loop import EpochResult, TrainResult, train
 from ._main import run
@@ -35,7 +39,7 @@ def main() -> None:
     torch.manual_seed(config.train.seed)
     model = build_model(config.model, info)
     start = time.perf_counter()
-    with Live(str(METRICS / "live"), dvcyaml=None, save_dvc_exp=False) as live:
+    with join_world(device) as world, _live(world) as log:
         result = train(
             model,
             load_split(DATA, "train"),
@@ -44,8 +48,11 @@ def main() -> None:
             device=device,
             checkpoint=CHECKPOINTS / "last.pt",
             fingerprint=run_fingerprint(config, info),
-            on_epoch=lambda epoch: _log(live, epoch),
+            world=world,
+            on_epoch=log,
         )
+    if not world.is_main:
+        return
     seconds = time.perf_counter() - start
     save_model(result.best_weights, config.model, info, CHECKPOINTS / "best.pt")
     _write_curves(result.history, METRICS / "curves.csv")
@@ -57,13 +64,23 @@ def main() -> None:
         "seconds": round(seconds, 2),
         "images_per_second": round(_median_speed(result), 1),
         "device": device.type,
+        "num_processes": world.size,
         "hardware": describe_hardware(device),
     }
     (METRICS / "train.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
+@contextmanager
+def _live(world: World) -> Iterator[Callable[[EpochResult], None]]:
+    """Shows each epoch in DVC's plots and in VS Code while training goes on."""
+    if not world.is_main:
+        yield lambda _: None
+        return
+    with Live(str(METRICS / "live"), dvcyaml=None, save_dvc_exp=False) as live:
+        yield lambda epoch: _log(live, epoch)
+
+
 def _log(live: Live, epoch: EpochResult) -> None:
-    """Show an epoch in DVC's plots and in VS Code while training goes on."""
     live.step = epoch.epoch
     for part in ("train", "validation"):
         for quantity in ("loss", "accuracy"):

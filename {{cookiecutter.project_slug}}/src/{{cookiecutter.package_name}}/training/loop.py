@@ -17,6 +17,7 @@ from ..data.dataset import Split
 from ..data.loader import BatchLoader, epoch_seed
 from .checkpoint import load_unfinished, save_run
 from .device import get_random_state, set_random_state
+from .distributed import ALONE, World, agree, from_all, from_main, parallel, total
 from .interruption import TrainingStoppedError, stop_on_sigterm
 from .optimizer import build_optimizer, build_schedule
 
@@ -52,6 +53,7 @@ def train(
     device: torch.device,
     checkpoint: Path,
     fingerprint: str,
+    world: World = ALONE,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
 ) -> TrainResult:
     """Train `model` in place, and stop early when validation accuracy no longer improves.
@@ -60,6 +62,9 @@ def train(
     file `checkpoint`. If that file holds an interrupted run with the same `fingerprint`, training
     goes on from there, and ends with the same weights, to the bit, as if it had not been
     interrupted.
+
+    Processes of one `world` share each batch, and together do what one would do alone. Only the
+    main one touches the checkpoint.
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
@@ -76,15 +81,17 @@ def train(
         seed=config.seed,
         crop_padding=config.crop_padding,
         horizontal_flip=config.horizontal_flip,
+        share=world.share,
     )
-    validation = BatchLoader(validation_split, batch_size=1024, device=device)
+    validation = BatchLoader(validation_split, batch_size=1024, device=device, share=world.share)
+    parallel_model = parallel(model, world)
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, num_steps=config.epochs * len(loader))
+    num_images = len(train_split)
     history: list[EpochResult] = []
     best_weights: dict[str, Tensor] = {}
     first_step = 0  # of the epoch to begin with
-    total_loss = torch.zeros((), device=device)
-    num_correct = torch.zeros((), device=device)
+    sums = torch.zeros(2, device=device)  # of losses, and of right answers
 
     def save(*, steps_done: int, finished: bool) -> None:
         state = {
@@ -96,56 +103,59 @@ def train(
             "history": [asdict(row) for row in history],
             "best_weights": best_weights,
             "steps_done": steps_done,
-            "total_loss": total_loss,
-            "num_correct": num_correct,
-            "random_state": get_random_state(device),
+            "sums": total(sums, world),
+            "random_states": from_all(get_random_state(device), world),
         }
-        save_run(state, checkpoint)
+        if world.is_main:
+            save_run(state, checkpoint)
 
-    if state := load_unfinished(checkpoint, fingerprint):
+    if state := from_main(world.is_main and load_unfinished(checkpoint, fingerprint), world):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         history = [EpochResult(**row) for row in state["history"]]
         best_weights = state["best_weights"]
         first_step = state["steps_done"]
-        total_loss.copy_(state["total_loss"])
-        num_correct.copy_(state["num_correct"])
-        random_state = state["random_state"]
+        sums += state["sums"].to(device) * world.is_main
+        random_states = state["random_states"]
         for result in history:
             on_epoch(result)
 
     progress = tqdm(
-        range(len(history) + 1, config.epochs + 1), desc="train", unit="epoch", disable=None
+        range(len(history) + 1, config.epochs + 1),
+        desc="train",
+        unit="epoch",
+        disable=None if world.is_main else True,  # None: where the output is no terminal
     )
     with stop_on_sigterm() as stop:
         for epoch in progress:
-            torch.manual_seed(epoch_seed(config.seed, epoch))  # for dropout
-            if first_step:
-                set_random_state(device, random_state)
+            torch.manual_seed(epoch_seed(config.seed, epoch, world.rank))  # for dropout
+            if first_step and len(random_states) == world.size:
+                set_random_state(device, random_states[world.rank])
             model.train()
             start, num_timed = time.perf_counter(), 0
             batches = enumerate(loader.epoch(epoch))
             for step, (images, labels) in islice(batches, first_step, None):
-                logits = model(images)
-                loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+                batch_size = min(config.batch_size, num_images - step * config.batch_size)
+                logits = parallel_model(images)
+                smoothing = config.label_smoothing
+                loss = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                # Gradients are averaged over processes; the mean over the whole batch is wanted.
+                (loss * world.size / batch_size).backward()
                 optimizer.step()
                 schedule.step()
                 # Sums stay on the device: reading them here would wait for it in every step.
-                total_loss += loss.detach() * len(labels)
-                num_correct += (logits.detach().argmax(dim=1) == labels).sum()
-                num_timed += len(labels)
-                if stop.is_set() and step + 1 < len(loader):
+                num_correct = (logits.detach().argmax(dim=1) == labels).sum()
+                sums += torch.stack([loss.detach(), num_correct])
+                num_timed += batch_size
+                if agree(stop.is_set(), device, world) and step + 1 < len(loader):
                     save(steps_done=step + 1, finished=False)
                     raise TrainingStoppedError
-            num_images = len(train_split)
-            train_loss = total_loss.item() / num_images
-            train_accuracy = num_correct.item() / num_images
+            train_loss, train_accuracy = (total(sums, world) / num_images).tolist()
             seconds = time.perf_counter() - start
 
-            validation_loss, validation_accuracy = score(model, validation)
+            validation_loss, validation_accuracy = score(model, validation, world)
             result = EpochResult(
                 epoch=epoch,
                 learning_rate=float(schedule.get_last_lr()[0]),
@@ -161,14 +171,13 @@ def train(
                 best_weights = copy.deepcopy(model.state_dict())
             finished = epoch == config.epochs or epoch - best.epoch >= config.patience
             first_step = 0
-            total_loss.zero_()
-            num_correct.zero_()
+            sums.zero_()
             save(steps_done=0, finished=finished)
             on_epoch(result)
             progress.set_postfix(loss=f"{train_loss:.3f}", accuracy=f"{validation_accuracy:.4f}")
             if finished:
                 break
-            if stop.is_set():
+            if agree(stop.is_set(), device, world):
                 raise TrainingStoppedError
     return TrainResult(history, best_epoch(history), best_weights)
 
@@ -179,13 +188,14 @@ def best_epoch(history: list[EpochResult]) -> EpochResult:
 
 
 @torch.inference_mode()
-def score(model: nn.Module, loader: BatchLoader) -> tuple[float, float]:
+def score(model: nn.Module, loader: BatchLoader, world: World = ALONE) -> tuple[float, float]:
     """Mean cross-entropy in nats, and accuracy, over all of a split."""
     model.eval()
-    total_loss, num_correct, num_images = 0.0, 0, 0
+    sums = torch.zeros(3, device=loader.labels.device)  # of losses, of right answers, of pictures
     for images, labels in loader.in_order():
         logits = model(images)
-        total_loss += F.cross_entropy(logits, labels, reduction="sum").item()
-        num_correct += int((logits.argmax(dim=1) == labels).sum())
-        num_images += len(labels)
-    return total_loss / num_images, num_correct / num_images
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        num_correct = (logits.argmax(dim=1) == labels).sum()
+        sums += torch.stack([loss, num_correct, num_correct.new_tensor(len(labels))])
+    loss_sum, num_correct_sum, num_images = total(sums, world).tolist()
+    return loss_sum / num_images, num_correct_sum / num_images

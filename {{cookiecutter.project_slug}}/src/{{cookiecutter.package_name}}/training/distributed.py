@@ -1,0 +1,98 @@
+"""Several processes that train one model, as `torchrun` starts them; one alone is a world of one.
+
+Each has a copy of the model and a share of every batch, and their gradients are summed (Li et al.
+2020, "PyTorch Distributed", arXiv:2006.15704).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .batchnorm import synchronise_batch_norm
+
+
+@dataclass(frozen=True)
+class World:
+    """rank: of this process among all of them, 0 to `size` - 1. local_rank: on this machine."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and talks to people."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> slice:
+        """The rows of a batch that are this process's: of each `size` rows, one."""
+        return slice(self.rank, None, self.size)
+
+
+ALONE = World()
+
+
+@contextmanager
+def join_world(device: torch.device) -> Iterator[World]:
+    """Meet the processes that `torchrun` started with this one, for as long as the block lasts."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield ALONE
+        return
+    variables = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    world = World(*(int(os.environ[variable]) for variable in variables))
+    if device.type == "cuda":
+        torch.cuda.set_device(world.local_rank)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()
+
+
+def parallel(model: nn.Module, world: World) -> nn.Module:
+    """`model`, such that a backward pass gives each process the mean gradient over all of them.
+
+    Batch normalisation then sees the whole batch too, as one process would.
+    """
+    if world.size == 1:
+        return model
+    synchronise_batch_norm(model)
+    # Buffers are equal everywhere already: they follow from the whole batch.
+    return DistributedDataParallel(model, broadcast_buffers=False)
+
+
+def total(values: Tensor, world: World) -> Tensor:
+    """The sum of `values` over all processes."""
+    if world.size > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def agree(flag: bool, device: torch.device, world: World) -> bool:
+    """Whether any process says yes; all get the same answer."""
+    return bool(total(torch.tensor(float(flag), device=device), world))
+
+
+def from_all(value: Any, world: World) -> list[Any]:
+    """The values of all processes, in the order of their ranks."""
+    values = [value] * world.size
+    if world.size > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
+def from_main(value: Any, world: World) -> Any:
+    """The main process's value, in all of them."""
+    values = [value]
+    if world.size > 1:
+        dist.broadcast_object_list(values)
+    return values[0]

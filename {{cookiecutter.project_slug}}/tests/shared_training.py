@@ -1,0 +1,74 @@
+"""A training run of a small convolutional network on digits, alone or as one of several processes.
+
+Usage, from the project's root folder: torchrun --standalone --nproc-per-node 2 \
+    -m tests.shared_training FOLDER NUM_IMAGES NUM_EPOCHS
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from package_name.config import TrainConfig
+from package_name.data.dataset import Split
+from package_name.models.cnn import CNN
+from package_name.models.normalize import Normalize
+from package_name.training.distributed import join_world
+from package_name.training.interruption import (
+    EXIT_CODE,
+    TrainingStoppedError,
+)
+from package_name.training.loop import train
+
+CPU = torch.device("cpu")
+
+
+def digits(start: int, stop: int) -> Split:
+    """Scanned digits as uint8 (N, 1, 8, 8)."""
+    data = load_digits()
+    images = np.round(data.images * (255 / 16)).astype(np.uint8)[:, None]
+    return Split(images[start:stop], data.target[start:stop].astype(np.int64))
+
+
+def main(folder: Path, num_images: int, num_epochs: int) -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    # Adam divides by gradients however small, so rounding errors grow; without dropout, processes
+    # draw no random numbers of their own.
+    config = TrainConfig(
+        seed=0,
+        device="cpu",
+        epochs=num_epochs,
+        batch_size=64,
+        optimizer="sgd",
+        learning_rate=0.02,
+        weight_decay=0.05,
+        schedule="one-cycle",
+        label_smoothing=0.05,
+        crop_padding=1,
+        horizontal_flip=True,
+        patience=num_epochs,
+    )
+    with join_world(CPU) as world:
+        train(
+            nn.Sequential(Normalize([0.3], [0.38]), CNN(1, 10, width=4, dropout=0.0)),
+            digits(0, num_images),
+            digits(1000, 1101),
+            config,
+            device=CPU,
+            checkpoint=folder / "last.pt",
+            fingerprint="digits",
+            world=world,
+            on_epoch=lambda row: print(row.epoch, world.rank, os.getpid(), flush=True),
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except TrainingStoppedError:
+        sys.exit(EXIT_CODE)
