@@ -65,8 +65,7 @@ def parallel(model: nn.Module, world: World) -> nn.Module:
     if world.size == 1:
         return model
     synchronise_batch_norm(model)
-    # Buffers are equal everywhere already: they follow from the whole batch.
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    return DistributedDataParallel(model)
 
 
 def total(values: Tensor, world: World) -> Tensor:

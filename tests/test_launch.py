@@ -1,0 +1,176 @@
+"""Training on more than one machine: a real Slurm cluster, and two hosts with a network between."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+
+from .conftest import TEMPLATE, Bake, Choice, clean_environment, missing, run
+
+LOCAL_SLURM = TEMPLATE.parent / "shared/tools/local-slurm"
+JOB = "deploy/launch/slurm.sbatch"
+JOB_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def slurm() -> None:
+    """A cluster of two nodes, n1 and n2."""
+    if LOCAL_SLURM.exists() and os.getuid() == 0:
+        subprocess.run([LOCAL_SLURM], check=True, capture_output=True)
+    if not shutil.which("sbatch"):
+        missing("there is no Slurm cluster (Debian: slurmctld, slurmd, slurm-client, munge)")
+
+
+@pytest.fixture
+def project(slurm: None, demo: Bake, tmp_path: Path) -> Bake:
+    """A copy of a project with its data, in a folder that both nodes see."""
+    path = tmp_path / "project"
+    left_out = shutil.ignore_patterns(".venv", ".dvc", ".git", "checkpoints", "metrics", ".*_cache")
+    shutil.copytree(demo.path, path, ignore=left_out)
+    (path / ".venv").symlink_to(demo.path / ".venv")
+    return Bake(path, "")
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed_costs_time_and_no_accuracy(project: Bake) -> None:
+    undisturbed = train(project)
+    job = submit(project)
+    wait_until(lambda: epoch(project) >= 5, job)
+    with node_down("n2"):
+        wait_until(lambda: state(job) == "PENDING", job)
+    # Slurm waits two minutes before it starts a job again.
+    run("scontrol", "update", f"JobId={job}", "StartTime=now", cwd=project.path)
+    wait_until(lambda: state(job) == "COMPLETED", job)
+    assert "Restarts=1" in run("scontrol", "show", "job", job, cwd=project.path).stdout
+    assert summary(project) == undisturbed
+
+
+@contextlib.contextmanager
+def node_down(name: str) -> Iterator[None]:
+    """Kill all that a node runs, as if its power had failed; afterwards it is there again."""
+    daemon = int(Path(f"/run/slurmd-{name}.pid").read_text())
+    for pid in [daemon, *pids_of_tasks(name)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    update = ["scontrol", "update", f"NodeName={name}"]
+    subprocess.run([*update, "State=DOWN", "Reason=test"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["slurmd", "-N", name], check=True)
+        subprocess.run([*update, "State=RESUME"], check=True)
+
+
+def pids_of_tasks(node: str) -> set[int]:
+    """The processes that a node's job steps have started, and those that started them."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"SLURMD_NODENAME={node}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                found |= {int(folder.name), int(parent)}
+    return found - {1}
+
+
+def train(project: Bake) -> dict[str, Any]:
+    """Train on the cluster from the start, and clear away what it leaves."""
+    job = submit(project)
+    wait_until(lambda: state(job) == "COMPLETED", job)
+    result = summary(project)
+    for name in ("checkpoints", "metrics"):
+        shutil.rmtree(project.path / name)
+    return result
+
+
+def submit(project: Bake) -> str:
+    return run("sbatch", "--parsable", JOB, cwd=project.path).stdout.strip()
+
+
+def state(job: str) -> str:
+    shown = run("scontrol", "show", "job", job, cwd=Path.cwd()).stdout
+    (found,) = re.findall(r"JobState=(\w+)", shown)
+    return str(found)
+
+
+def epoch(project: Bake) -> int:
+    """The last epoch that was saved, 0 before the first."""
+    file = project.path / "metrics/live/metrics.json"
+    return int(json.loads(file.read_text())["step"]) if file.exists() else 0
+
+
+def summary(project: Bake) -> dict[str, Any]:
+    """What a training run comes to; its speed aside."""
+    found = json.loads(project.read("metrics/train.json"))
+    assert found["num_processes"] == 2
+    return {key: found[key] for key in ("epochs", "best_epoch", "best_validation_accuracy")}
+
+
+def wait_until(condition: Any, job: str) -> None:
+    deadline = time.monotonic() + JOB_SECONDS
+    while not condition():
+        assert state(job) not in {"FAILED", "CANCELLED", "TIMEOUT"}, state(job)
+        assert time.monotonic() < deadline, state(job)
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def hosts() -> Iterator[dict[str, str]]:
+    """Two hosts with a network of their own each, joined by a cable: their names and addresses."""
+    if os.getuid() != 0 or not shutil.which("ip"):
+        missing("network namespaces want root and ip (Debian: iproute2)")
+    addresses = {"dl-a": "10.77.0.1", "dl-b": "10.77.0.2"}
+    for host in addresses:
+        subprocess.run(["ip", "netns", "add", host], check=True)
+    try:
+        cable = "ip link add cable netns dl-a type veth peer name cable netns dl-b"
+        subprocess.run(cable.split(), check=True)
+        for host, address in addresses.items():
+            for command in (
+                f"address add {address}/24 dev cable",
+                "link set cable up",
+                "link set lo up",
+            ):
+                subprocess.run(["ip", "-n", host, *command.split()], check=True)
+        yield addresses
+    finally:
+        for host in addresses:
+            subprocess.run(["ip", "netns", "delete", host], check=True)
+
+
+@pytest.mark.slow
+def test_two_hosts_train_one_model(hosts: dict[str, str], project: Bake) -> None:
+    change = project.read("params.yaml").replace("epochs: 30", "epochs: 3")
+    (project.path / "params.yaml").write_text(change, encoding="utf-8")
+    torchrun = [".venv/bin/torchrun", "--nnodes=2", f"--master-addr={hosts['dl-a']}"]
+    training = ["-m", f"{project.package}.stages.train"]
+    env = clean_environment() | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"}
+    processes = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", host, *torchrun, f"--node-rank={rank}", *training],
+            cwd=project.path,
+            env=env,
+        )
+        for rank, host in enumerate(hosts)
+    ]
+    assert [process.wait(timeout=JOB_SECONDS) for process in processes] == [0, 0]
+    assert summary(project)["epochs"] == 3
+
+
+def test_the_training_job_is_valid_for_kubeflow_trainer(choice: Choice) -> None:
+    text = choice("default").read("deploy/launch/kubeflow.yaml")
+    given = yaml.safe_load(text)
+    job = TrainerV1alpha1TrainJob.from_dict(given)
+    assert job is not None
+    assert job.to_dict() == given  # no field that the API does not have
+    assert "my_project.stages.train" in text
