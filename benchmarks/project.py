@@ -44,7 +44,7 @@ def measure(project: Path, *command: str, env: Mapping[str, str] | None = None) 
         process = subprocess.Popen(
             command,
             cwd=project,
-            env=_environment() | dict(env or {}),
+            env=project_environment() | dict(env or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -57,7 +57,7 @@ def measure(project: Path, *command: str, env: Mapping[str, str] | None = None) 
     return Cost(seconds, usage.ru_maxrss / 1024)
 
 
-def _environment() -> dict[str, str]:
+def project_environment() -> dict[str, str]:
     """The environment without the template's own virtual environment."""
     return {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
 

@@ -36,7 +36,7 @@ BELONGS_TO = {
             "deploy/target.compose.py",
             "deploy/compose.yaml",
             "deploy/Caddyfile",
-            "deploy/prometheus.yml",
+            "deploy/observability/prometheus.yml",
         ],
         "kubernetes": ["deploy/target.kubernetes.py", "deploy/kubernetes"],
     },

@@ -158,6 +158,8 @@ def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(released:
     query = {"query": 'sum(up{job="service"})'}
     prometheus = f"http://127.0.0.1:{port}/api/v1/query"
     wait_until(lambda: value(httpx.get(prometheus, params=query)), "1")
+    rules = httpx.get(prometheus.replace("query", "rules")).json()["data"]["groups"]
+    assert [group["name"] for group in rules] == ["service"]
 
 
 def value(answer: httpx.Response) -> str:

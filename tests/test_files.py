@@ -33,7 +33,7 @@ FROM_VARIANTS = {
     *("deploy/service.py", "deploy/target.py", "deploy/docker/Dockerfile"),
 }
 # By choice, the files of the template that it alone has, or that it alone lacks.
-COMPOSE = {"deploy/compose.yaml", "deploy/Caddyfile", "deploy/prometheus.yml"}
+COMPOSE = {"deploy/compose.yaml", "deploy/Caddyfile", "deploy/observability/prometheus.yml"}
 KUBERNETES = {
     f"deploy/kubernetes/{name}.yaml"
     for name in (

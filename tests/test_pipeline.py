@@ -82,7 +82,10 @@ def test_a_changed_knob_reruns_only_what_depends_on_it(demo: Bake) -> None:
 
 def test_the_projects_own_tests_pass(demo: Bake) -> None:
     # The service's tests start real servers; a run that was cut off would leave no such line.
-    assert re.search(r"\d+ passed", demo.run("make", "test").stdout)
+    output = demo.run("make", "test").stdout
+    assert re.search(r"\d+ passed", output)
+    if os.environ.get("CI") == "true":  # has all engines that these tests want
+        assert " skipped" not in output, output
 
 
 def test_lint_passes_on_a_trained_project(demo: Bake) -> None:

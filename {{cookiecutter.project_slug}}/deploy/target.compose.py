@@ -17,7 +17,12 @@ from .image import explain
 from .settings import Settings
 from .shell import DeployError, need, run, say
 
-FILES = ("compose.yaml", "Caddyfile", "prometheus.yml")
+FILES = (
+    "compose.yaml",
+    "Caddyfile",
+    "observability/prometheus.yml",
+    "observability/alerts.yml",
+)
 SLOTS = ("blue", "green")
 DRAIN_SECONDS = 2  # between the last request that is sent to a slot and its end
 
@@ -40,7 +45,8 @@ class Host:
 
     def write(self, name: str, text: str) -> None:
         """Replace a file as a whole, so that nobody reads half of it."""
-        self.run(f"cat > {name}.new && mv {name}.new {name}", text)
+        folder = Path(name).parent.as_posix()
+        self.run(f"mkdir -p {folder} && cat > {name}.new && mv {name}.new {name}", text)
 
     def images(self) -> dict[str, str]:
         """The image of each slot that has had one."""

@@ -42,6 +42,8 @@ def main(folder: Path, num_images: int, num_epochs: int) -> None:
     config = TrainConfig(
         seed=0,
         device="cpu",
+        precision="float32",
+        sync_batch_norm=True,
         epochs=num_epochs,
         batch_size=64,
         optimizer="sgd",

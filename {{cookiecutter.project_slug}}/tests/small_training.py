@@ -49,6 +49,8 @@ def train_small(
     config = TrainConfig(
         seed=0,
         device="cpu",
+        precision="float32",
+        sync_batch_norm=True,
         epochs=num_epochs,
         batch_size=16,
         optimizer="adamw",

@@ -39,7 +39,7 @@ def test_alerts_and_dashboard_ask_for_metrics_that_the_service_has(tmp_path: Pat
         assert asked <= exist
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs Prometheus' promtool")
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="wants promtool (Debian: prometheus)")
 def test_alerts_fire_when_they_should_and_only_then() -> None:
     command = ["promtool", "test", "rules", "alerts.test.yml"]
     result = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)

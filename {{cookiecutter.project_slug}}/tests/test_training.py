@@ -34,6 +34,8 @@ CPU = torch.device("cpu")
 CONFIG = TrainConfig(
     seed=0,
     device="cpu",
+    precision="float32",
+    sync_batch_norm=True,
     epochs=4,
     batch_size=64,
     optimizer="adamw",
@@ -88,6 +90,17 @@ def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedu
     result = run(tmp_path, config)
     assert result.best.validation_accuracy > 0.8
     assert result.history[-1].train_loss < result.history[0].train_loss
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_learns_in_16_bits_and_keeps_weights_in_32(
+    tmp_path: Path, precision: Literal["bfloat16", "float16"]
+) -> None:
+    result = run(tmp_path, replace(CONFIG, epochs=8, precision=precision))
+    assert result.best.validation_accuracy > 0.8
+    assert {weight.dtype for weight in result.best_weights.values()} <= {torch.float32, torch.int64}
+    in_32 = run(tmp_path / "other", replace(CONFIG, epochs=8))
+    assert result.history[0].train_loss != in_32.history[0].train_loss
 
 
 def test_two_runs_give_the_same_weights_to_the_bit(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class TrainConfig:
 
     seed: int
     device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    sync_batch_norm: bool
     epochs: Count
     batch_size: Count
     optimizer: Literal["adamw", "sgd"]

@@ -17,7 +17,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        normalized, mean, variance, count = _Normalize.apply(x, self.eps)  # type: ignore[no-untyped-call]
+        normalized, mean, variance, count = _Normalize.apply(x.float(), self.eps)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None

@@ -57,14 +57,15 @@ def join_world(device: torch.device) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def parallel(model: nn.Module, world: World) -> nn.Module:
+def parallel(model: nn.Module, world: World, *, sync_batch_norm: bool) -> nn.Module:
     """`model`, such that a backward pass gives each process the mean gradient over all of them.
 
-    Batch normalisation then sees the whole batch too, as one process would.
+    sync_batch_norm: batch normalisation sees the whole batch, as in one process, and not a share.
     """
     if world.size == 1:
         return model
-    synchronise_batch_norm(model)
+    if sync_batch_norm:
+        synchronise_batch_norm(model)
     return DistributedDataParallel(model)
 
 

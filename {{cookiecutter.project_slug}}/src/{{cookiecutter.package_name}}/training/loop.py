@@ -20,6 +20,7 @@ from .device import get_random_state, set_random_state
 from .distributed import ALONE, World, agree, from_all, from_main, parallel, total
 from .interruption import TrainingStoppedError, stop_on_sigterm
 from .optimizer import build_optimizer, build_schedule
+from .precision import choose_dtype
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def train(
         share=world.share,
     )
     validation = BatchLoader(validation_split, batch_size=1024, device=device, share=world.share)
-    parallel_model = parallel(model, world)
+    parallel_model = parallel(model, world, sync_batch_norm=config.sync_batch_norm)
+    dtype = choose_dtype(config.precision, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, num_steps=config.epochs * len(loader))
     num_images = len(train_split)
@@ -100,6 +103,7 @@ def train(
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
+            "scaler": scaler.state_dict(),
             "history": [asdict(row) for row in history],
             "best_weights": best_weights,
             "steps_done": steps_done,
@@ -113,6 +117,7 @@ def train(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
+        scaler.load_state_dict(state["scaler"])
         history = [EpochResult(**row) for row in state["history"]]
         best_weights = state["best_weights"]
         first_step = state["steps_done"]
@@ -137,13 +142,17 @@ def train(
             batches = enumerate(loader.epoch(epoch))
             for step, (images, labels) in islice(batches, first_step, None):
                 batch_size = min(config.batch_size, num_images - step * config.batch_size)
-                logits = parallel_model(images)
+                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                    logits = parallel_model(images)
                 smoothing = config.label_smoothing
-                loss = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+                loss = F.cross_entropy(
+                    logits.float(), labels, label_smoothing=smoothing, reduction="sum"
+                )
                 optimizer.zero_grad(set_to_none=True)
                 # Gradients are averaged over processes; the mean over the whole batch is wanted.
-                (loss * world.size / batch_size).backward()
-                optimizer.step()
+                scaler.scale(loss * world.size / batch_size).backward()
+                scaler.step(optimizer)
+                scaler.update()
                 schedule.step()
                 # Sums stay on the device: reading them here would wait for it in every step.
                 num_correct = (logits.detach().argmax(dim=1) == labels).sum()

@@ -29,8 +29,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True)
-    return AdamW(groups, lr=config.learning_rate)
+        return SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True, fused=True)
+    return AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, num_steps: int) -> LRScheduler:

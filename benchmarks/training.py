@@ -1,0 +1,107 @@
+"""The training loop beside the usual one and Lightning's, and two processes beside one.
+
+    uv run python -m benchmarks.training --data FOLDER
+
+FOLDER holds Fashion-MNIST's four official files. What is compared, and how: benchmarks/peers.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .project import generated, measure, project_environment, served_folder
+from .report import write
+
+PEER = Path(__file__).parent / "peers/training.py"
+KINDS = {
+    "ours": "this project's loop",
+    "usual": "usual loop, `DataLoader` with 2 workers",
+    "lightning": "Lightning's `Trainer`, `DataLoader` with 2 workers",
+}
+EPOCHS = 8
+GOAL = 0.92
+COMMAND = "python -m benchmarks.training --data FOLDER"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the official files")
+    data: Path = parser.parse_args().data
+    with generated({"dataset": "fashion-mnist"}) as project, served_folder(data) as url:
+        measure(project, "make", "setup")
+        measure(project, "uv", "run", "dvc", "repro", "prepare", env={"DATA_SOURCE_URL": url})
+        _compare_loops(project)
+        _compare_processes(project)
+
+
+def _compare_loops(project: Path) -> None:
+    epochs = {kind: _run(project, kind) for kind in KINDS}
+    speeds = {kind: 54_000 * len(rows) / rows[-1]["seconds"] for kind, rows in epochs.items()}
+    write(
+        "training",
+        f"Fashion-MNIST, the small CNN, {EPOCHS} epochs: speed of training on two cores",
+        COMMAND,
+        [
+            "loop",
+            "images/s",
+            "ours is faster by",
+            "test accuracy",
+            f"seconds to {GOAL} test accuracy",
+        ],
+        [
+            [
+                KINDS[kind],
+                f"{speed:,.0f}",
+                f"{speeds['ours'] / speed:.2f}",
+                f"{epochs[kind][-1]['accuracy']:.4f}",
+                _seconds_to_goal(epochs[kind]),
+            ]
+            for kind, speed in speeds.items()
+        ],
+    )
+
+
+def _run(project: Path, kind: str) -> list[dict[str, Any]]:
+    command = ["uv", "run", "--with", "lightning", "python", str(PEER), kind, str(EPOCHS)]
+    done = subprocess.run(
+        command, cwd=project, env=project_environment(), capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        sys.exit(f"{kind} failed:\n{done.stdout}{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _seconds_to_goal(rows: list[dict[str, Any]]) -> str:
+    return next((f"{row['seconds']:.0f}" for row in rows if row["accuracy"] >= GOAL), "not reached")
+
+
+def _compare_processes(project: Path) -> None:
+    params = project / "params.yaml"
+    text = params.read_text(encoding="utf-8").replace("epochs: 16", "epochs: 2")
+    params.write_text(text.replace("batch_size: 128", "batch_size: 256"), "utf-8")
+    module = ["-m", "my_project.stages.train"]
+    launchers = {
+        1: ["uv", "run", "python", *module],
+        2: ["uv", "run", "torchrun", "--standalone", "--nproc-per-node=2", *module],
+    }
+    speeds = {}
+    for num_processes, command in launchers.items():
+        (project / "checkpoints/last.pt").unlink(missing_ok=True)
+        measure(project, *command, env={"OMP_NUM_THREADS": "1"})
+        summary = json.loads((project / "metrics/train.json").read_text(encoding="utf-8"))
+        assert summary["num_processes"] == num_processes
+        speeds[num_processes] = summary["images_per_second"]
+    write(
+        "processes",
+        "Fashion-MNIST, the small CNN, batches of 256: processes of one thread each",
+        COMMAND,
+        ["processes", "images/s", "times as fast as one"],
+        [[str(n), f"{speed:,.0f}", f"{speed / speeds[1]:.2f}"] for n, speed in speeds.items()],
+    )
+
+
+if __name__ == "__main__":
+    main()
