@@ -7,6 +7,7 @@ FOLDER holds Fashion-MNIST's four official files. What is compared, and how: ben
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from .report import write
 
 PEER = Path(__file__).parent / "peers/training.py"
 KINDS = {
-    "ours": "this project's loop",
+    "ours": "this project's loop, `precision: auto`",
+    "ours-float32": "this project's loop, `precision: float32`",
     "usual": "usual loop, `DataLoader` with 2 workers",
     "lightning": "Lightning's `Trainer`, `DataLoader` with 2 workers",
 }
@@ -79,28 +81,41 @@ def _seconds_to_goal(rows: list[dict[str, Any]]) -> str:
 
 
 def _compare_processes(project: Path) -> None:
+    """With and without the exchange that makes several processes end with the weights of one."""
     params = project / "params.yaml"
-    text = params.read_text(encoding="utf-8").replace("epochs: 16", "epochs: 2")
-    params.write_text(text.replace("batch_size: 128", "batch_size: 256"), "utf-8")
-    module = ["-m", "my_project.stages.train"]
-    launchers = {
-        1: ["uv", "run", "python", *module],
-        2: ["uv", "run", "torchrun", "--standalone", "--nproc-per-node=2", *module],
-    }
-    speeds = {}
-    for num_processes, command in launchers.items():
-        (project / "checkpoints/last.pt").unlink(missing_ok=True)
-        measure(project, *command, env={"OMP_NUM_THREADS": "1"})
-        summary = json.loads((project / "metrics/train.json").read_text(encoding="utf-8"))
-        assert summary["num_processes"] == num_processes
-        speeds[num_processes] = summary["images_per_second"]
+    text = params.read_text(encoding="utf-8")
+    for old, new in {
+        "epochs: 16": "epochs: 2",
+        "batch_size: 128": "batch_size: 256",
+        "precision: auto": "precision: float32",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    rows = []
+    one = _speed(project, text, num_processes=1)
+    rows.append(["1", "", f"{one:,.0f}", "1.00"])
+    for sync in ("true", "false"):
+        changed = text.replace("sync_batch_norm: true", f"sync_batch_norm: {sync}")
+        two = _speed(project, changed, num_processes=2)
+        rows.append(["2", sync, f"{two:,.0f}", f"{two / one:.2f}"])
     write(
         "processes",
         "Fashion-MNIST, the small CNN, batches of 256: processes of one thread each",
         COMMAND,
-        ["processes", "images/s", "times as fast as one"],
-        [[str(n), f"{speed:,.0f}", f"{speed / speeds[1]:.2f}"] for n, speed in speeds.items()],
+        ["processes", "`sync_batch_norm`", "images/s", "times as fast as one"],
+        rows,
     )
+
+
+def _speed(project: Path, params: str, *, num_processes: int) -> float:
+    """Images a second, as `metrics/train.json` has it."""
+    (project / "params.yaml").write_text(params, encoding="utf-8")
+    shutil.rmtree(project / "checkpoints", ignore_errors=True)
+    start = ["uv", "run", "torchrun", "--standalone", f"--nproc-per-node={num_processes}"]
+    measure(project, *start, "-m", "my_project.stages.train", env={"OMP_NUM_THREADS": "1"})
+    summary = json.loads((project / "metrics/train.json").read_text(encoding="utf-8"))
+    assert summary["num_processes"] == num_processes
+    return float(summary["images_per_second"])
 
 
 if __name__ == "__main__":

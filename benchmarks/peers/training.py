@@ -1,6 +1,7 @@
 """One training run on prepared pictures: by the project's loop, by the usual one, or by Lightning.
 
-Usage, in a generated project's environment: python training.py {ours,usual,lightning} EPOCHS
+Usage, in a generated project's environment:
+python training.py {ours,ours-float32,usual,lightning} EPOCHS
 
 Network, optimiser, schedule, loss, batch size and number of epochs are the same. The usual loop and
 Lightning read through a `DataLoader` with two workers, which decode nothing but transform each
@@ -168,7 +169,16 @@ def by_lightning(model: nn.Module, split: Split, settings: TrainConfig, report: 
     trainer.fit(Module(model, settings, settings.epochs * len(loader)), loader)
 
 
-RUNS = {"ours": ours, "usual": usual, "lightning": by_lightning}
+def ours_in_32_bits(model: nn.Module, split: Split, settings: TrainConfig, report: Report) -> None:
+    ours(model, split, replace(settings, precision="float32"), report)
+
+
+RUNS = {
+    "ours": ours,
+    "ours-float32": ours_in_32_bits,
+    "usual": usual,
+    "lightning": by_lightning,
+}
 
 if __name__ == "__main__":
     main()

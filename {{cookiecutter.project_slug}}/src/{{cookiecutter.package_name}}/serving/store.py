@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from . import metrics
 
@@ -126,7 +127,7 @@ class Store:
 
     def _write_some(self) -> None:
         if not self._has_tables:
-            schema.create_all(self._engine)
+            _create_tables(self._engine)
             self._has_tables = True
         rows = [self._rows[index] for index in range(min(len(self._rows), MAX_ROWS))]
         with self._engine.begin() as connection:
@@ -151,6 +152,15 @@ class Store:
         old = sa.select(predictions.c.id).where(predictions.c.time < oldest)
         connection.execute(feedback.delete().where(feedback.c.prediction_id.in_(old)))
         connection.execute(predictions.delete().where(predictions.c.time < oldest))
+
+
+def _create_tables(engine: sa.Engine) -> None:
+    """Create what is missing; another worker may do so at the same moment."""
+    with engine.begin() as connection:
+        for table in schema.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def labelled_images(engine: sa.Engine) -> Iterable[tuple[str, str, bytes]]:

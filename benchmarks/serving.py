@@ -1,0 +1,331 @@
+"""The generated service, with all protections on, beside what people would pick instead.
+
+    uv run python -m benchmarks.serving --data FOLDER
+
+FOLDER holds Fashion-MNIST's four official files. Wants wrk and Java. All servers have the same
+model and get the same 28x28 PNG, one after the other, each with the best of its `variants` in
+number of workers and size of batches. The servers themselves are in benchmarks/peers.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from tests.pictures import png
+
+from .project import generated, measure, project_environment, served_folder
+from .report import write
+
+PEERS = Path(__file__).parent / "peers"
+CONNECTIONS = (1, 16, 64, 256)
+ROUNDS = 3
+SECONDS = 3
+READY_SECONDS = 90
+COMMAND = "python -m benchmarks.serving --data FOLDER"
+NUM_CORES = os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server, and how to ask it.
+
+    variants: settings by their names, as the words that take the place of `{…}` in the command.
+    folder: where it runs, unless that is the project.
+    """
+
+    name: str
+    command: list[str]
+    path: str
+    variants: dict[str, dict[str, object]]
+    env: dict[str, str] = field(default_factory=dict)
+    as_json: bool = False
+    token: str | None = None
+    folder: Path | None = None
+
+
+def uvicorn(module: str) -> list[str]:
+    start = ["uv", "run", "uvicorn", "--app-dir", str(PEERS), module, "--port", "{port}"]
+    return [*start, "--workers", "{workers}", "--no-access-log", "--log-level", "warning"]
+
+
+WORKERS: dict[str, dict[str, object]] = {
+    "1 worker": {"workers": 1},
+    f"{NUM_CORES} workers": {"workers": NUM_CORES},
+}
+BATCHES: dict[str, dict[str, object]] = {
+    f"{name}, batches of up to {size}": values | {"batch": size}
+    for name, values in WORKERS.items()
+    for size in (1, 16)
+}
+
+
+def servers(project: Path, torchserve: Path, token: str) -> list[Server]:
+    """All that are compared, this project's own first."""
+    own = {
+        "ENVIRONMENT": "production",
+        "API_KEYS_FILE": str(project / "api-keys.json"),
+        "DATABASE_URL": f"sqlite:///{project / 'predictions.db'}",
+        "PORT": "{port}",
+        "NUM_WORKERS": str(NUM_CORES),
+    }
+    archive = torchserve / "deploy/torchserve/store"
+    serve = ["uv", "run", "--with", "torchserve==0.12.0", "--with", "pyyaml", "--with"]
+    serve += ["setuptools<81", "torchserve", "--start", "--foreground", "--disable-token-auth"]
+    serve += ["--model-store", str(archive), "--ts-config", "{config}"]
+    litserve = ["uv", "run", "--with", "litserve", "python", str(PEERS / "with_litserve.py")]
+    return [
+        Server(
+            "this project's service, all protections on",
+            ["uv", "run", "python", "-m", "my_project.serving"],
+            "/v1/predict",
+            {f"{NUM_CORES} workers": {}},
+            env=own,
+            token=token,
+        ),
+        Server(
+            "FastAPI + ONNX Runtime", uvicorn("plain_onnxruntime:app"), "/predict", dict(WORKERS)
+        ),
+        Server("FastAPI + PyTorch", uvicorn("plain_torch:app"), "/predict", dict(WORKERS)),
+        Server(
+            "LitServe",
+            [*litserve, "{port}", "{workers}", "{batch}"],
+            "/predict",
+            dict(BATCHES),
+            as_json=True,
+        ),
+        Server(
+            "TorchServe",
+            serve,
+            "/predictions/model",
+            {name: {"config": _torchserve_config(torchserve, **BATCHES[name])} for name in BATCHES},
+            folder=torchserve,
+        ),
+        Server(
+            "FastAPI that answers a constant",
+            uvicorn("plain_onnxruntime:app"),
+            "/constant",
+            {f"{NUM_CORES} workers": {"workers": NUM_CORES}},
+        ),
+    ]
+
+
+def _torchserve_config(project: Path, workers: object, batch: object) -> str:
+    """TorchServe's settings as a file whose port is filled in later."""
+    model = {"defaultVersion": True, "marName": "model.mar", "minWorkers": workers}
+    model |= {"maxWorkers": workers, "batchSize": batch, "maxBatchDelay": 2 if batch != 1 else 0}
+    file = project / f"config-{workers}-{batch}.properties"
+    file.write_text(
+        "inference_address=http://127.0.0.1:@port@\n"
+        "management_address=http://127.0.0.1:@port1@\nmetrics_address=http://127.0.0.1:@port2@\n"
+        f"models={json.dumps({'model': {'1.0': model}})}\nload_models=model.mar\n"
+    )
+    return str(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the official files")
+    data: Path = parser.parse_args().data
+    answers = {"dataset": "fashion-mnist"}
+    with (
+        generated(answers) as project,
+        generated(answers | {"serving": "torchserve"}) as torchserve,
+        served_folder(data) as url,
+    ):
+        for folder in (project, torchserve):
+            _train_shortly(folder, url)
+        picture = project / "picture.png"
+        picture.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
+        _compare(project, servers(project, torchserve, _create_key(project)), picture)
+
+
+def _train_shortly(project: Path, url: str) -> None:
+    """A model of full size on little data: how well it does makes no difference here."""
+    params = project / "params.yaml"
+    text = params.read_text("utf-8").replace("limit: null", "limit: 2000")
+    text = text.replace("epochs: 16", "epochs: 1")
+    params.write_text(text.replace("bootstrap_samples: 1000", "bootstrap_samples: 100"), "utf-8")
+    measure(project, "make", "setup")
+    measure(project, "uv", "run", "dvc", "repro", "--all-pipelines", env={"DATA_SOURCE_URL": url})
+
+
+def _create_key(project: Path) -> str:
+    """An API key without a limit to speak of."""
+    command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
+    done = subprocess.run(
+        [*command, "--rate", "1000000"],
+        cwd=project,
+        env=project_environment() | {"API_KEYS_FILE": str(project / "api-keys.json")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def _compare(project: Path, candidates: list[Server], picture: Path) -> None:
+    best = {server.name: _best_variant(project, server, picture) for server in candidates}
+    results: dict[str, dict[int, list[dict[str, float]]]] = {
+        server.name: {count: [] for count in CONNECTIONS} for server in candidates
+    }
+    for _ in range(ROUNDS):
+        for server in candidates:
+            with running(project, server, best[server.name]) as port:
+                load(server, port, picture, 16, 1)  # to warm up
+                for count in CONNECTIONS:
+                    results[server.name][count].append(load(server, port, picture, count, SECONDS))
+    _write(candidates, best, results, _runtime_alone(project))
+
+
+def _best_variant(project: Path, server: Server, picture: Path) -> str:
+    """The settings with the highest throughput at 16 connections."""
+    speeds = {}
+    for name in server.variants if len(server.variants) > 1 else ():
+        with running(project, server, name) as port:
+            load(server, port, picture, 16, 1)
+            speeds[name] = load(server, port, picture, 16, 2)["good_per_second"]
+    return max(speeds, key=lambda name: speeds[name], default=next(iter(server.variants)))
+
+
+@contextlib.contextmanager
+def running(project: Path, server: Server, variant: str) -> Iterator[int]:
+    """A server in a process group of its own, from when it answers; gives its port."""
+    port = free_port()
+    words = {"port": port} | server.variants[variant]
+    if "config" in words:
+        text = Path(str(words["config"])).read_text()
+        for key in ("@port@", "@port1@", "@port2@"):
+            text = text.replace(key, str(port if key == "@port@" else free_port()))
+        file = project / "config.properties"
+        file.write_text(text)
+        words["config"] = file
+    command = [part.format(**words) for part in server.command]
+    env = {key: value.format(**words) for key, value in server.env.items()}
+    with (project / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=server.folder or project,
+            env=project_environment() | env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_answering(server, port, project)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_until_answering(server: Server, port: int, project: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    body = (project / "picture.png").read_bytes()
+    content = {"json": {"image_data": base64.b64encode(body).decode()}}
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
+            given: dict[str, Any] = content if server.as_json else {"content": body}
+            url = f"http://127.0.0.1:{port}{server.path}"
+            if httpx.post(url, headers=headers, timeout=10, **given).is_success:
+                return
+        time.sleep(0.2)
+    raise SystemExit(f"{server.name} did not get ready:\n{(project / 'server.log').read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> dict[str, float]:
+    """What wrk measures: good answers a second, latency in milliseconds, refusals, errors."""
+    body = picture
+    if server.as_json:
+        body = picture.with_suffix(".json")
+        encoded = base64.b64encode(picture.read_bytes()).decode()
+        body.write_text(json.dumps({"image_data": encoded}))
+    env = {"BODY": str(body), "CONTENT_TYPE": "application/json" if server.as_json else "image/png"}
+    env |= {"TOKEN": server.token} if server.token else {}
+    wrk = ["wrk", "--threads", "1", "--connections", str(count), "--duration", f"{seconds}s"]
+    done = subprocess.run(
+        [
+            *wrk,
+            "--latency",
+            "--script",
+            str(PEERS / "post.lua"),
+            f"http://127.0.0.1:{port}{server.path}",
+        ],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result: dict[str, float] = json.loads(re.findall(r"^\{.*\}$", done.stdout, re.MULTILINE)[0])
+    return result
+
+
+def _runtime_alone(project: Path) -> dict[str, float]:
+    command = ["uv", "run", "python", str(PEERS / "runtime_alone.py")]
+    done = subprocess.run(
+        command, cwd=project, env=project_environment(), capture_output=True, text=True, check=True
+    )
+    speeds: dict[str, float] = json.loads(done.stdout)
+    return speeds
+
+
+def _write(
+    candidates: list[Server],
+    best: dict[str, str],
+    results: dict[str, dict[int, list[dict[str, float]]]],
+    alone: dict[str, float],
+) -> None:
+    def median(name: str, count: int, key: str) -> float:
+        return statistics.median(row[key] for row in results[name][count])
+
+    own = median(candidates[0].name, 16, "good_per_second")
+    rows = []
+    for server in candidates:
+        speeds = [f"{median(server.name, count, 'good_per_second'):,.0f}" for count in CONNECTIONS]
+        tails = [f"{median(server.name, count, 'p99_ms'):.1f}" for count in CONNECTIONS]
+        ratio = f"{own / median(server.name, 16, 'good_per_second'):.2f}"
+        rows.append([server.name, best[server.name], *speeds, ratio, *tails])
+    for num_threads, speed in alone.items():
+        name = f"ONNX Runtime alone, {num_threads} threads, pictures/s"
+        rows.append([name, "batches of 16", "", f"{speed:,.0f}", "", "", "", "", "", "", ""])
+    write(
+        "serving",
+        "Predictions a second, and how long the slowest of a hundred takes",
+        COMMAND,
+        [
+            *("server", "settings"),
+            *(f"requests/s, {count} connections" for count in CONNECTIONS),
+            "this project's times this one, 16 connections",
+            *(f"p99 ms, {count}" for count in CONNECTIONS),
+        ],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
