@@ -51,6 +51,7 @@ def main(folder: Path, num_images: int, num_epochs: int) -> None:
         weight_decay=0.05,
         schedule="one-cycle",
         label_smoothing=0.05,
+        ema_decay=0.0,
         crop_padding=1,
         horizontal_flip=True,
         patience=num_epochs,

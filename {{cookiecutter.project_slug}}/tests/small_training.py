@@ -58,6 +58,7 @@ def train_small(
         weight_decay=0.05,
         schedule="one-cycle",
         label_smoothing=0.05,
+        ema_decay=0.0,
         crop_padding=1,
         horizontal_flip=False,
         patience=num_epochs,

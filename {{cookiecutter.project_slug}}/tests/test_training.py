@@ -22,12 +22,13 @@ from package_name.preprocess import ImageSpec
 from package_name.training.checkpoint import load_run, save_run
 from package_name.training.device import choose_device
 from package_name.training.loop import EpochResult, TrainResult, train
+from package_name.training.muon import orthogonalize
 from package_name.training.optimizer import (
     build_optimizer,
     build_schedule,
 )
 
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one-cycle", "cosine"]
 
 CPU = torch.device("cpu")
@@ -43,6 +44,7 @@ CONFIG = TrainConfig(
     weight_decay=0.05,
     schedule="one-cycle",
     label_smoothing=0.05,
+    ema_decay=0.0,
     crop_padding=1,
     horizontal_flip=False,
     patience=10,
@@ -82,14 +84,35 @@ def same_weights(one: TrainResult, other: TrainResult) -> bool:
     return all(a.equal(b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedule) -> None:
-    rate = 0.01 if optimizer == "adamw" else 0.1
+    rate = 0.1 if optimizer == "sgd" else 0.01
     config = replace(CONFIG, epochs=8, optimizer=optimizer, schedule=schedule, learning_rate=rate)
     result = run(tmp_path, config)
     assert result.best.validation_accuracy > 0.8
     assert result.history[-1].train_loss < result.history[0].train_loss
+
+
+def test_the_moving_average_of_the_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
+    config = replace(CONFIG, ema_decay=0.9)
+    averaged, plain = run(tmp_path / "a", config), run(tmp_path / "b")
+    assert averaged.best.validation_accuracy > 0.8
+    assert averaged.history[0].train_loss == plain.history[0].train_loss  # the same steps
+    assert averaged.history[0].validation_loss != plain.history[0].validation_loss
+    state = load_run(tmp_path / "a" / "last.pt")
+    assert state is not None
+    last = state["average"]["module.1.head.weight"]
+    assert not last.equal(state["model"]["1.head.weight"])
+
+
+@pytest.mark.parametrize("shape", [(16, 9), (9, 16), (8, 72)])
+def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    singular_values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+    assert singular_values.shape == (min(shape),)
+    assert singular_values.min() > 0.5
+    assert singular_values.max() < 1.5
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

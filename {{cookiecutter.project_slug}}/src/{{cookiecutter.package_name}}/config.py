@@ -91,11 +91,12 @@ class TrainConfig:
     sync_batch_norm: bool
     epochs: Count
     batch_size: Count
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "sgd", "muon"]
     learning_rate: Positive
     weight_decay: NonNegative
     schedule: Literal["one-cycle", "cosine"]
     label_smoothing: Fraction
+    ema_decay: Fraction
     crop_padding: Annotated[int, Field(ge=0)]
     horizontal_flip: bool
     patience: Count

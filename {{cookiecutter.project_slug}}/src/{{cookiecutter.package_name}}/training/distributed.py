@@ -79,7 +79,7 @@ def total(values: Tensor, world: World) -> Tensor:
 
 def agree(flag: bool, device: torch.device, world: World) -> bool:
     """Whether any process says yes; all get the same answer."""
-    return bool(total(torch.tensor(float(flag), device=device), world))
+    return flag if world.size == 1 else bool(total(torch.tensor(float(flag), device=device), world))
 
 
 def from_all(value: Any, world: World) -> list[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from .checkpoint import load_unfinished, save_run
 from .device import get_random_state, set_random_state
 from .distributed import ALONE, World, agree, from_all, from_main, parallel, total
 from .interruption import TrainingStoppedError, stop_on_sigterm
-from .optimizer import build_optimizer, build_schedule
+from .optimizer import build_average, build_optimizer, build_schedule
 from .precision import choose_dtype
 
 
@@ -90,6 +91,16 @@ def train(
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     optimizer = build_optimizer(model, config)
     schedule = build_schedule(optimizer, config, num_steps=config.epochs * len(loader))
+    average = build_average(model, config.ema_decay) if config.ema_decay else None
+    measured = average.module if average else model
+    stateful: dict[str, Any] = {
+        "model": model,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "scaler": scaler,
+    }
+    if average:
+        stateful["average"] = average
     num_images = len(train_split)
     history: list[EpochResult] = []
     best_weights: dict[str, Tensor] = {}
@@ -100,10 +111,7 @@ def train(
         state = {
             "fingerprint": fingerprint,
             "finished": finished,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "scaler": scaler.state_dict(),
+            **{name: part.state_dict() for name, part in stateful.items()},
             "history": [asdict(row) for row in history],
             "best_weights": best_weights,
             "steps_done": steps_done,
@@ -114,10 +122,8 @@ def train(
             save_run(state, checkpoint)
 
     if state := from_main(world.is_main and load_unfinished(checkpoint, fingerprint), world):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        scaler.load_state_dict(state["scaler"])
+        for name, part in stateful.items():
+            part.load_state_dict(state[name])
         history = [EpochResult(**row) for row in state["history"]]
         best_weights = state["best_weights"]
         first_step = state["steps_done"]
@@ -154,6 +160,8 @@ def train(
                 scaler.step(optimizer)
                 scaler.update()
                 schedule.step()
+                if average:
+                    average.update_parameters(model)
                 # Sums stay on the device: reading them here would wait for it in every step.
                 num_correct = (logits.detach().argmax(dim=1) == labels).sum()
                 sums += torch.stack([loss.detach(), num_correct])
@@ -164,7 +172,7 @@ def train(
             train_loss, train_accuracy = (total(sums, world) / num_images).tolist()
             seconds = time.perf_counter() - start
 
-            validation_loss, validation_accuracy = score(model, validation, world)
+            validation_loss, validation_accuracy = score(measured, validation, world)
             result = EpochResult(
                 epoch=epoch,
                 learning_rate=float(schedule.get_last_lr()[0]),
@@ -177,7 +185,7 @@ def train(
             history.append(result)
             best = best_epoch(history)
             if best is result:
-                best_weights = copy.deepcopy(model.state_dict())
+                best_weights = copy.deepcopy(measured.state_dict())
             finished = epoch == config.epochs or epoch - best.epoch >= config.patience
             first_step = 0
             sums.zero_()

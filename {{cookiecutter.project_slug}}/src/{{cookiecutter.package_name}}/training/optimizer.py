@@ -10,14 +10,26 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
 from ..config import TrainConfig
+from .muon import Muon
 
 MOMENTUM = 0.9
 WARMUP_FRACTION = 0.05
 
 
+def build_average(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights, which often does better than the last ones.
+
+    Polyak and Juditsky 1992; Tarvainen and Valpola 2017, arXiv:1703.01780, take `decay` of the old
+    average in each step. Batch normalisation's statistics are averaged too.
+    """
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101) or SGD with Nesterov momentum.
+    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), SGD with Nesterov momentum, or Muon.
 
     Weight decay applies to matrices and filters only: biases and normalisation have no scale that
     it could usefully shrink.
@@ -28,6 +40,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    if config.optimizer == "muon":
+        return Muon(groups, lr=config.learning_rate)
     if config.optimizer == "sgd":
         return SGD(groups, lr=config.learning_rate, momentum=MOMENTUM, nesterov=True, fused=True)
     return AdamW(groups, lr=config.learning_rate, fused=True)
