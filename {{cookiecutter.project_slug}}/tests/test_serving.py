@@ -23,28 +23,15 @@ from .serving_helpers import (
     digit_images,
     png,
     running_server,
-    write_model,
 )
 
 PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served") / "model"
-    write_model(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def client(model_dir: Path) -> Iterator[httpx.Client]:
     with running_server(model_dir, max_body_bytes=100_000, max_pixels=250_000) as client:
         yield client
-
-
-@pytest.fixture
-def digit() -> bytes:
-    return png(digit_images()[0][3])
 
 
 def assert_problem(response: httpx.Response, status: int, words: str) -> None:

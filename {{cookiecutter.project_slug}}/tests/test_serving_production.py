@@ -16,28 +16,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from .serving_helpers import (
-    digit_images,
-    png,
-    running_server,
-    write_model,
-)
+from .serving_helpers import running_server
 
 Found = TypeVar("Found")
 
 PNG = {"Content-Type": "image/png"}
-
-
-@pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("production") / "model"
-    write_model(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def digit() -> bytes:
-    return png(digit_images()[0][3])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
