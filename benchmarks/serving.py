@@ -32,12 +32,14 @@ from .project import generated, measure, project_environment, served_folder
 from .report import write
 
 PEERS = Path(__file__).parent / "peers"
+NUM_CORES = os.cpu_count() or 1
 CONNECTIONS = (1, 16, 64, 256)
+OVERLOAD_CONNECTIONS = 4 * 256 * NUM_CORES  # four times what all workers' queues hold
+OVERLOAD_SECONDS = 60
 ROUNDS = 3
 SECONDS = 3
 READY_SECONDS = 90
 COMMAND = "python -m benchmarks.serving --data FOLDER"
-NUM_CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ def main() -> None:
             _train_shortly(folder, url)
         picture = project / "picture.png"
         picture.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
-        _compare(project, servers(project, torchserve, _create_key(project)), picture)
+        candidates = servers(project, torchserve, _create_key(project))
+        _overload(project, candidates[0], picture)
+        _compare(project, candidates, picture)
 
 
 def _train_shortly(project: Path, url: str) -> None:
@@ -168,7 +172,7 @@ def _create_key(project: Path) -> str:
     """An API key without a limit to speak of."""
     command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
     done = subprocess.run(
-        [*command, "--rate", "1000000"],
+        [*command, "--rate", "1000000", "--scope", "predict", "--scope", "admin"],
         cwd=project,
         env=project_environment() | {"API_KEYS_FILE": str(project / "api-keys.json")},
         capture_output=True,
@@ -176,6 +180,53 @@ def _create_key(project: Path) -> str:
         check=True,
     )
     return done.stdout.strip()
+
+
+def _overload(project: Path, server: Server, picture: Path) -> None:
+    """Far more clients than the service can answer, and what comes right after."""
+    with running(project, server, next(iter(server.variants))) as port:
+        load(server, port, picture, 16, 2)  # to warm up
+        peak = load(server, port, picture, 64, 5)["good_per_second"]
+        before = _resident_mb(port)
+        during = load(server, port, picture, OVERLOAD_CONNECTIONS, OVERLOAD_SECONDS)
+        after = _resident_mb(port)
+        time.sleep(1)
+        recovered = load(server, port, picture, 64, 2)["good_per_second"]
+        statuses = _statuses(server, port)
+    good = during["good_per_second"]
+    write(
+        "overload",
+        f"The service with {OVERLOAD_CONNECTIONS} clients that never pause, {OVERLOAD_SECONDS} s",
+        COMMAND,
+        ["", ""],
+        [
+            ["good answers a second before, 64 clients", f"{peak:,.0f}"],
+            ["during", f"{good:,.0f}, {100 * good / peak:.0f} %"],
+            ["a second after, 64 clients", f"{recovered:,.0f}, {100 * recovered / peak:.0f} %"],
+            ["refused a second", f"{during['refused'] / OVERLOAD_SECONDS:,.0f}"],
+            ["connections that broke or timed out", f"{during['broken']:.0f}"],
+            ["statuses of all answers", ", ".join(sorted(statuses))],
+            ["resident memory of all workers, MB", f"{before:.0f} before, {after:.0f} after"],
+        ],
+    )
+
+
+def _resident_mb(port: int) -> float:
+    """Of all processes whose environment names this port."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"PORT={port}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                pages = int((folder / "statm").read_text().split()[1])
+                total += pages * os.sysconf("SC_PAGE_SIZE")
+    return total / 1e6
+
+
+def _statuses(server: Server, port: int) -> set[str]:
+    """The statuses of the predictions so far, by the service's own metrics."""
+    headers = {"Authorization": f"Bearer {server.token}"}
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=headers).raise_for_status().text
+    return set(re.findall(r'http_requests_total{path="/v1/predict",status="(\d+)"', text))
 
 
 def _compare(project: Path, candidates: list[Server], picture: Path) -> None:

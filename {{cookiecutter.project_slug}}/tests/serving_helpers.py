@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 import onnx
+import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -26,6 +28,7 @@ from package_name.metadata import (
 )
 from package_name.preprocess import ImageSpec
 
+Found = TypeVar("Found")
 DIGITS = ImageSpec(channels=1, height=8, width=8)
 
 
@@ -122,3 +125,22 @@ def _wait_until_up(client: httpx.Client, server: subprocess.Popen[bytes]) -> Non
             return
         time.sleep(0.05)
     raise AssertionError("the server did not come up within a minute")
+
+
+def eventually(find: Callable[[], Found]) -> Found:
+    """What `find` gives as soon as it is true; the last it gave after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (found := find()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def rows(database: str, query: str) -> Sequence[sa.Row[Any]]:
+    engine = sa.create_engine(database)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(sa.text(query)).all()
+    except sa.exc.DatabaseError:  # before the first write
+        return []
+    finally:
+        engine.dispose()

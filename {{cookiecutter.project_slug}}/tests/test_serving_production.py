@@ -7,18 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
-from .serving_helpers import running_server
-
-Found = TypeVar("Found")
+from .serving_helpers import (
+    eventually,
+    rows,
+    running_server,
+)
 
 PNG = {"Content-Type": "image/png"}
 
@@ -53,25 +54,6 @@ def run_module(name: str, *arguments: str, **environment: object) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
-
-
-def eventually(find: Callable[[], Found]) -> Found:
-    """What `find` gives as soon as it is true; the last it gave after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not (found := find()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
-
-
-def rows(database: str, query: str) -> Sequence[sa.Row[Any]]:
-    engine = sa.create_engine(database)
-    try:
-        with engine.connect() as connection:
-            return connection.execute(sa.text(query)).all()
-    except sa.exc.DatabaseError:  # before the first write
-        return []
-    finally:
-        engine.dispose()
 
 
 def test_every_prediction_is_remembered_without_its_picture(

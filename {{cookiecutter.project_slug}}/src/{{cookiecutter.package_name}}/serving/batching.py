@@ -112,6 +112,7 @@ class Batcher:
     def _next_jobs(self) -> list[_Job]:
         size = min(len(self._jobs), self.max_batch_size)
         jobs = [self._jobs.popleft() for _ in range(size)]
+        metrics.QUEUE_DEPTH.set(len(self._jobs))
         return [job for job in jobs if not job.future.done()]  # done: timed out
 
     def _classify(self, jobs: list[_Job]) -> list[_Result]:
@@ -144,7 +145,6 @@ class Batcher:
         inference = time.perf_counter() - inference_start
         metrics.INFERENCE_SECONDS.observe(inference)
         metrics.BATCH_SIZE.observe(len(jobs))
-        metrics.QUEUE_DEPTH.set(self.num_waiting)
         rows = pixels.reshape(len(jobs), -1)
         means, stds = rows.mean(axis=1).tolist(), rows.std(axis=1).tolist()
         return [
