@@ -9,7 +9,6 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
     SequentialLR,
 )
-
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..config import TrainConfig
