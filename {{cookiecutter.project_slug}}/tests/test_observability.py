@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard, against the metrics that the service really has."""
+"""The alert rules and the dashboard, against the metrics that the service really has; its log."""
 
 import json
 import re
@@ -44,6 +44,21 @@ def test_alerts_fire_when_they_should_and_only_then() -> None:
     command = ["promtool", "test", "rules", "alerts.test.yml"]
     result = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_prediction_is_one_line_of_json_in_the_log(
+    model_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    with running_server(model_dir) as client:
+        for image in digit_images()[0][:3]:
+            answer = client.post("/v1/predict", content=png(image), headers=headers)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    access = [line for line in lines if line["logger"] == "access"]
+    assert [line["status"] for line in access] == [200, 200, 200]
+    assert access[-1]["request_id"] == answer.json()["id"]
+    assert {line["trace_id"] for line in access} == {trace_id}
 
 
 def _alerts() -> str:

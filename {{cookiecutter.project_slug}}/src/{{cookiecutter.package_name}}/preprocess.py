@@ -73,7 +73,9 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
     if image.mode not in ("L", "RGB"):
         image.load()
         image = _flatten(image)
-    image = ImageOps.exif_transpose(image).convert(mode)
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode != mode:
+        image = image.convert(mode)
     size = (spec.width, spec.height)
     if image.size != size:
         image = ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +89,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.service = service = Service(settings)
         await service.load_model()
         waiting = asyncio.create_task(service.wait_for_model())
+        # What is there now stays. Without this, rows that wait for the database set off a garbage
+        # collection through all of it, and every request waits for 40 ms.
+        gc.freeze()
         yield
         waiting.cancel()
         await asyncio.to_thread(service.stop)

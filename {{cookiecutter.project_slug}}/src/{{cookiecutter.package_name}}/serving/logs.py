@@ -1,11 +1,12 @@
 """Logs as one JSON object a line, which every log collector understands."""
 
-import json
 import logging
 import sys
 import threading
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 FLUSH_SECONDS = 0.5
 
@@ -22,7 +23,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return orjson.dumps(line).decode()
 
 
 LOG_CONFIG: dict[str, Any] = {
@@ -51,7 +52,8 @@ class AccessLog:
 
     def add(self, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "level": "info", "logger": "access"} | fields) + "\n"
+        record = {"time": now, "level": "info", "logger": "access"} | fields
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE).decode()
         with self._lock:
             self._lines.append(line)
             if self._timer is None:

@@ -71,7 +71,7 @@ def serve(settings: Settings, listener: socket.socket | None) -> None:
     """Serve in this process, on a socket of its own where none is given."""
     # How long the thread that writes to the database may keep the event loop waiting; by default
     # 5 ms, which is many times what a small model takes.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.0001)
     config = uvicorn.Config(
         f"{__package__}.app:app",
         log_config=LOG_CONFIG,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,10 +22,10 @@ from . import metrics
 
 logger = logging.getLogger(__name__)
 
-WRITE_SECONDS = 0.2
+WRITE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
-MAX_ROWS = 500  # of one transaction
+MAX_ROWS = 100  # of one transaction; requests wait while these are prepared
 ROW_BYTES = 1_000  # of memory for a row without its picture, roughly
 
 schema = sa.MetaData()
@@ -59,7 +60,7 @@ Row = tuple[sa.Table, dict[str, Any]]
 
 def connect(url: str) -> sa.Engine:
     """An engine for `url`; several processes may write to the same SQLite file."""
-    engine = sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, pool_pre_ping=True, json_serializer=_to_json)
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")
@@ -174,6 +175,10 @@ def labelled_images(engine: sa.Engine) -> Iterable[tuple[str, str, bytes]]:
     with engine.connect() as connection:
         for row in connection.execution_options(stream_results=True).execute(query):
             yield row.id, row.label, row.image
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _size(row: dict[str, Any]) -> int:
