@@ -29,6 +29,8 @@ bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds
 	$(UV) run python -m benchmarks.containers
 	$(UV) run python -m benchmarks.act
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
+	$(if $(DATA),$(UV) run python -m benchmarks.training --data $(DATA))
+	$(if $(DATA),$(UV) run python -m benchmarks.serving --data $(DATA))
 
 picture: $(filter .uv/%,$(UV)) ## take the README's picture again; needs Chromium
 	$(UV) run python -m scripts.screenshot

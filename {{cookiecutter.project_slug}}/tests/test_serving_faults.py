@@ -149,12 +149,14 @@ def test_what_was_taken_before_sigterm_is_answered(
     model_dir: Path, digit: bytes, tmp_path: Path
 ) -> None:
     database = f"sqlite:///{tmp_path / 'predictions.db'}"
-    with running_server(model_dir, database_url=database) as server:
-        with clients(server.base_url, digit) as answers:
-            more(answers)
-            pid = process_listening_on(server.base_url.port or 0)
-            os.kill(pid, signal.SIGTERM)
-            assert eventually(lambda: answers["ConnectionRefusedError"] > 0)
+    with (
+        running_server(model_dir, database_url=database) as server,
+        clients(server.base_url, digit) as answers,
+    ):
+        more(answers)
+        pid = process_listening_on(server.base_url.port or 0)
+        os.kill(pid, signal.SIGTERM)
+        assert eventually(lambda: answers["ConnectionRefusedError"] > 0)
     # A prediction that was made and not answered would be one row too many.
     assert rows(database, COUNT) == [(answers["200"],)]
     assert not [name for name in answers if name.startswith("5")]
@@ -169,7 +171,7 @@ def process_listening_on(port: int) -> int:
     )
     for folder in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
-            if os.readlink(folder) == f"socket:[{inode}]":
+            if str(folder.readlink()) == f"socket:[{inode}]":
                 return int(folder.parts[2])
     raise AssertionError(f"no process listens on {port}")
 
