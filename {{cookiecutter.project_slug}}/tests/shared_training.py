@@ -66,8 +66,13 @@ def main(folder: Path, num_images: int, num_epochs: int) -> None:
             checkpoint=folder / "last.pt",
             fingerprint="digits",
             world=world,
-            on_epoch=lambda row: print(row.epoch, world.rank, os.getpid(), flush=True),
+            on_epoch=lambda row: _tell(row.epoch, world.rank),
         )
+
+
+def _tell(epoch: int, rank: int) -> None:
+    # As one string: torchrun's processes do not buffer, and their lines share a pipe.
+    print(f"{epoch} {rank} {os.getpid()}\n", end="", flush=True)
 
 
 if __name__ == "__main__":
