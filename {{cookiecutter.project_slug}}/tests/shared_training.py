@@ -17,11 +17,8 @@ from package_name.config import TrainConfig
 from package_name.data.dataset import Split
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
-from package_name.training.distributed import join_world
-from package_name.training.interruption import (
-    EXIT_CODE,
-    TrainingStoppedError,
-)
+from package_name.training.distributed import join_world, leave
+from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
 from package_name.training.loop import train
 
 CPU = torch.device("cpu")
@@ -79,4 +76,5 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     except TrainingStoppedError:
-        sys.exit(EXIT_CODE)
+        leave(EXIT_CODE)
+    leave(0)

@@ -6,7 +6,6 @@ starts it as several processes, of which the first writes the files.
 
 import csv
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from ..models import build_model, count_parameters
 from ..provenance import describe_hardware
 from ..training.checkpoint import run_fingerprint, save_model
 from ..training.device import choose_device
-from ..training.distributed import World, join_world
+from ..training.distributed import World, join_world, leave
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
 from ..training.loop import EpochResult, TrainResult, train
 from ._main import run
@@ -106,4 +105,5 @@ if __name__ == "__main__":
         run(main)
     except TrainingStoppedError:
         print("stopped by SIGTERM; the state is saved, and the same command continues")
-        sys.exit(EXIT_CODE)
+        leave(EXIT_CODE)
+    leave(0)
