@@ -1,11 +1,14 @@
-"""A training run of a small convolutional network on digits, alone or as one of several processes.
+"""A training run of a small network on digits, alone or as one of several processes.
 
 Usage, from the project's root folder: torchrun --standalone --nproc-per-node 2 \
-    -m tests.shared_training FOLDER NUM_IMAGES NUM_EPOCHS
+    -m tests.shared_training FOLDER NUM_IMAGES NUM_EPOCHS {cnn,vit}
+
+The Vision Transformer's weights are shared out between the processes.
 """
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,15 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from package_name.config import TrainConfig
 from package_name.data.dataset import Split
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
+from package_name.models.vit import ViT
 from package_name.training.distributed import join_world, leave
 from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
 from package_name.training.loop import train
+
+from .train_config import TRAIN_CONFIG
 
 CPU = torch.device("cpu")
 
@@ -31,31 +36,26 @@ def digits(start: int, stop: int) -> Split:
     return Split(images[start:stop], data.target[start:stop].astype(np.int64))
 
 
-def main(folder: Path, num_images: int, num_epochs: int) -> None:
+def main(folder: Path, num_images: int, num_epochs: int, network: str) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     # Adam divides by gradients however small, so rounding errors grow; without dropout, processes
     # draw no random numbers of their own.
-    config = TrainConfig(
-        seed=0,
-        device="cpu",
-        precision="float32",
-        sync_batch_norm=True,
+    config = replace(
+        TRAIN_CONFIG,
         epochs=num_epochs,
-        batch_size=64,
-        optimizer="sgd",
-        learning_rate=0.02,
-        weight_decay=0.05,
-        schedule="one-cycle",
-        label_smoothing=0.05,
-        ema_decay=0.0,
-        crop_padding=1,
+        shard_weights=network == "vit",
+        optimizer="adamw" if network == "vit" else "sgd",
+        learning_rate=0.001 if network == "vit" else 0.02,
         horizontal_flip=True,
         patience=num_epochs,
     )
+    layers: nn.Module = CNN(1, 10, width=4, dropout=0.0)
+    if network == "vit":
+        layers = ViT(1, 10, image_size=8, width=32, depth=2)
     with join_world(CPU) as world:
         train(
-            nn.Sequential(Normalize([0.3], [0.38]), CNN(1, 10, width=4, dropout=0.0)),
+            nn.Sequential(Normalize([0.3], [0.38]), layers),
             digits(0, num_images),
             digits(1000, 1101),
             config,
@@ -74,7 +74,7 @@ def _tell(epoch: int, rank: int) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
     except TrainingStoppedError:
         leave(EXIT_CODE)
     leave(0)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -9,13 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from package_name.config import TrainConfig
 from package_name.data.dataset import Split
-from package_name.training.interruption import (
-    EXIT_CODE,
-    TrainingStoppedError,
-)
-from package_name.training.loop import EpochResult, TrainResult, train
+from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
+from package_name.training.loop import TrainResult, train
+from package_name.training.run import EpochResult
+
+from .train_config import TRAIN_CONFIG
 
 
 def random_split(num_images: int, seed: int) -> Split:
@@ -46,23 +46,7 @@ def train_small(
     """Train with everything on that uses random numbers."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    config = TrainConfig(
-        seed=0,
-        device="cpu",
-        precision="float32",
-        sync_batch_norm=True,
-        epochs=num_epochs,
-        batch_size=16,
-        optimizer="adamw",
-        learning_rate=0.01,
-        weight_decay=0.05,
-        schedule="one-cycle",
-        label_smoothing=0.05,
-        ema_decay=0.0,
-        crop_padding=1,
-        horizontal_flip=False,
-        patience=num_epochs,
-    )
+    config = replace(TRAIN_CONFIG, epochs=num_epochs, batch_size=16, patience=num_epochs)
     return train(
         SmallNetwork(),
         random_split(72, seed=0),

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from package_name.config import PrepareConfig
 from package_name.data.dataset import SPLITS, load_info, load_split
 from package_name.data.download import DownloadError, download
-from package_name.data.loader import BatchLoader
 from package_name.data.prepare import prepare
 from package_name.data.sources import READERS, fetch
 from package_name.data.split import stratified_split
@@ -267,57 +265,3 @@ def test_the_data_source_url_goes_before_the_params(
     monkeypatch.setenv("DATA_SOURCE_URL", (tmp_path / "mirror").as_uri())
     with pytest.raises(DownloadError, match="mirror"):
         fetch("digits", None, tmp_path / "raw")
-
-
-def loader(
-    digits: Path, *, seed: int = 0, crop_padding: int = 0, horizontal_flip: bool = False
-) -> BatchLoader:
-    return BatchLoader(
-        load_split(digits, "train"),
-        batch_size=100,
-        device=torch.device("cpu"),
-        seed=seed,
-        crop_padding=crop_padding,
-        horizontal_flip=horizontal_flip,
-    )
-
-
-def test_an_epoch_has_every_picture_once_in_another_order_each_time(digits: Path) -> None:
-    batches = loader(digits)
-    first, second = ([labels for _, labels in batches.epoch(number)] for number in (1, 2))
-    assert len(first) == len(batches)
-    assert torch.cat(first).sort().values.equal(batches.labels.sort().values)
-    assert not torch.cat(first).equal(torch.cat(second))
-
-
-def test_an_epochs_shuffling_and_augmentation_follow_from_its_number_alone(digits: Path) -> None:
-    batches = loader(digits, seed=3, crop_padding=1, horizontal_flip=True)
-    list(batches.epoch(1))
-    again = loader(digits, seed=3, crop_padding=1, horizontal_flip=True)
-    for (images, labels), (same, same_labels) in zip(batches.epoch(2), again.epoch(2), strict=True):
-        assert images.equal(same)
-        assert labels.equal(same_labels)
-
-
-def test_a_crop_shifts_a_picture_by_at_most_the_padding(digits: Path) -> None:
-    batches = loader(digits, crop_padding=1)
-    plain = {tuple(image.flatten().tolist()) for image in batches.images[:, :, 1:-1, 1:-1]}
-    images = torch.cat([images for images, _ in batches.epoch(1)])
-    assert images.shape == batches.images.shape
-    windows = {
-        tuple(image.flatten().tolist())
-        for top in range(3)
-        for left in range(3)
-        for image in images[:, :, top : top + 6, left : left + 6]
-    }
-    assert plain <= windows
-
-
-def test_a_flip_mirrors_about_half_of_the_pictures(digits: Path) -> None:
-    batches = loader(digits, horizontal_flip=True)
-    rows = {tuple(image.flatten().tolist()) for image in batches.images}
-    images = torch.cat([images for images, _ in batches.epoch(1)])
-    num_kept = sum(tuple(image.flatten().tolist()) in rows for image in images)
-    num_mirrored = sum(tuple(image.flip(-1).flatten().tolist()) in rows for image in images)
-    assert num_kept + num_mirrored >= len(images)
-    assert 0.4 < num_mirrored / len(images) < 0.6

@@ -27,6 +27,7 @@ def train(
     *,
     num_images: int = 600,
     num_epochs: int = 1,
+    network: str = "cnn",
     on_epoch: Callable[[int, int, int], None] = lambda *_: None,
 ) -> int:
     """Train in processes of their own; `on_epoch` gets epoch, rank and process id.
@@ -34,7 +35,7 @@ def train(
     Returns:
         The exit code.
     """
-    arguments = [str(folder), str(num_images), str(num_epochs)]
+    arguments = [str(folder), str(num_images), str(num_epochs), network]
     with subprocess.Popen(
         [*launcher, "tests.shared_training", *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -115,3 +116,18 @@ def test_a_run_of_two_processes_is_continued_by_one(tmp_path: Path) -> None:
     # Rounding differs, and where two pixels are equal but for that, max pooling takes another one.
     losses = [[row["train_loss"] for row in state(tmp_path / name)["history"]] for name in "ab"]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def test_weights_that_are_shared_out_learn_what_whole_ones_do(tmp_path: Path) -> None:
+    def stop_at_first(epoch: int, rank: int, pid: int) -> None:
+        if (epoch, rank) == (1, 0):
+            os.kill(pid, signal.SIGTERM)
+
+    for name, launcher in (("one", PYTHON), ("two", TWO)):
+        assert train(launcher, tmp_path / name, num_epochs=2, network="vit") == 0
+    assert difference(tmp_path / "one", tmp_path / "two") < 1e-4
+    once = [argument for argument in TWO if not argument.startswith("--max-restarts")]
+    assert train(once, tmp_path / "a", num_epochs=2, network="vit", on_epoch=stop_at_first) != 0
+    assert not state(tmp_path / "a")["finished"]
+    assert train(PYTHON, tmp_path / "a", num_epochs=2, network="vit") == 0
+    assert difference(tmp_path / "one", tmp_path / "a") < 1e-4

@@ -21,34 +21,17 @@ from package_name.models.normalize import Normalize
 from package_name.preprocess import ImageSpec
 from package_name.training.checkpoint import load_run, save_run
 from package_name.training.device import choose_device
-from package_name.training.loop import EpochResult, TrainResult, train
+from package_name.training.loop import TrainResult, train
 from package_name.training.muon import orthogonalize
-from package_name.training.optimizer import (
-    build_optimizer,
-    build_schedule,
-)
+from package_name.training.optimizer import build_optimizer, build_schedule
+from package_name.training.run import EpochResult
+
+from .train_config import TRAIN_CONFIG
 
 Optimizer = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one-cycle", "cosine"]
 
 CPU = torch.device("cpu")
-CONFIG = TrainConfig(
-    seed=0,
-    device="cpu",
-    precision="float32",
-    sync_batch_norm=True,
-    epochs=4,
-    batch_size=64,
-    optimizer="adamw",
-    learning_rate=0.01,
-    weight_decay=0.05,
-    schedule="one-cycle",
-    label_smoothing=0.05,
-    ema_decay=0.0,
-    crop_padding=1,
-    horizontal_flip=False,
-    patience=10,
-)
 
 
 def digits(start: int, stop: int) -> Split:
@@ -64,7 +47,7 @@ def build_model() -> nn.Module:
 
 def run(
     folder: Path,
-    config: TrainConfig = CONFIG,
+    config: TrainConfig = TRAIN_CONFIG,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
 ) -> TrainResult:
     return train(
@@ -88,14 +71,14 @@ def same_weights(one: TrainResult, other: TrainResult) -> bool:
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedule) -> None:
     rate = 0.1 if optimizer == "sgd" else 0.01
-    config = replace(CONFIG, epochs=8, optimizer=optimizer, schedule=schedule, learning_rate=rate)
-    result = run(tmp_path, config)
+    config = replace(TRAIN_CONFIG, optimizer=optimizer, schedule=schedule, learning_rate=rate)
+    result = run(tmp_path, replace(config, epochs=8))
     assert result.best.validation_accuracy > 0.8
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
 def test_the_moving_average_of_the_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
-    config = replace(CONFIG, ema_decay=0.9)
+    config = replace(TRAIN_CONFIG, ema_decay=0.9)
     averaged, plain = run(tmp_path / "a", config), run(tmp_path / "b")
     assert averaged.best.validation_accuracy > 0.8
     assert averaged.history[0].train_loss == plain.history[0].train_loss  # the same steps
@@ -119,16 +102,16 @@ def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int]) -
 def test_it_learns_in_16_bits_and_keeps_weights_in_32(
     tmp_path: Path, precision: Literal["bfloat16", "float16"]
 ) -> None:
-    result = run(tmp_path, replace(CONFIG, epochs=8, precision=precision))
+    result = run(tmp_path, replace(TRAIN_CONFIG, epochs=8, precision=precision))
     assert result.best.validation_accuracy > 0.8
     assert {weight.dtype for weight in result.best_weights.values()} <= {torch.float32, torch.int64}
-    in_32 = run(tmp_path / "other", replace(CONFIG, epochs=8))
+    in_32 = run(tmp_path / "other", replace(TRAIN_CONFIG, epochs=8))
     assert result.history[0].train_loss != in_32.history[0].train_loss
 
 
 def test_two_runs_give_the_same_weights_to_the_bit(tmp_path: Path) -> None:
     assert same_weights(run(tmp_path / "a"), run(tmp_path / "b"))
-    assert not same_weights(run(tmp_path / "c"), run(tmp_path / "d", replace(CONFIG, seed=1)))
+    assert not same_weights(run(tmp_path / "c"), run(tmp_path / "d", replace(TRAIN_CONFIG, seed=1)))
 
 
 class InterruptionError(Exception):
@@ -157,21 +140,21 @@ def test_a_finished_run_or_one_of_other_code_or_data_is_not_resumed(tmp_path: Pa
     run(tmp_path)
     seen: list[EpochResult] = []
     run(tmp_path, on_epoch=seen.append)
-    assert len({row.images_per_second for row in seen}) == CONFIG.epochs
+    assert len({row.images_per_second for row in seen}) == TRAIN_CONFIG.epochs
     state = load_run(tmp_path / "last.pt")
     assert state is not None
     assert state["finished"]
     save_run({**state, "finished": False, "fingerprint": "other"}, tmp_path / "last.pt")
-    assert len(run(tmp_path).history) == CONFIG.epochs
+    assert len(run(tmp_path).history) == TRAIN_CONFIG.epochs
 
 
 def test_it_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
-    result = run(tmp_path, replace(CONFIG, learning_rate=1e-12, epochs=30, patience=3))
+    result = run(tmp_path, replace(TRAIN_CONFIG, learning_rate=1e-12, epochs=30, patience=3))
     assert len(result.history) == result.best.epoch + 3 < 30
 
 
 def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
-    result = run(tmp_path, replace(CONFIG, epochs=12, learning_rate=0.3, optimizer="sgd"))
+    result = run(tmp_path, replace(TRAIN_CONFIG, epochs=12, learning_rate=0.3, optimizer="sgd"))
     model = build_model()
     model.load_state_dict(result.best_weights)
     validation = digits(600, 800)
@@ -183,7 +166,7 @@ def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path: Path) -> No
 
 
 def test_biases_and_norms_have_no_weight_decay() -> None:
-    optimizer = build_optimizer(build_model(), CONFIG)
+    optimizer = build_optimizer(build_model(), TRAIN_CONFIG)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             assert group["weight_decay"] == (0.05 if parameter.ndim >= 2 else 0.0)
@@ -191,7 +174,7 @@ def test_biases_and_norms_have_no_weight_decay() -> None:
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero(schedule: Schedule) -> None:
-    config = replace(CONFIG, schedule=schedule)
+    config = replace(TRAIN_CONFIG, schedule=schedule)
     optimizer = build_optimizer(build_model(), config)
     scheduler = build_schedule(optimizer, config, num_steps=100)
     rates = []

@@ -88,9 +88,14 @@ class TrainConfig:
     seed: int
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
+    data_location: Literal["auto", "device", "disk"]
+    compile: bool
+    fused_loss: bool
     sync_batch_norm: bool
+    shard_weights: bool
     epochs: Count
     batch_size: Count
+    accumulation_steps: Count
     optimizer: Literal["adamw", "sgd", "muon"]
     learning_rate: Positive
     weight_decay: NonNegative

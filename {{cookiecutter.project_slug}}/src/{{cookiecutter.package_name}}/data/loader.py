@@ -1,15 +1,14 @@
-"""Batches for the training loop: the arrays live on the device, and all work on them is batched."""
+"""Batches for the training loop, in an order and with changes that follow from a seed."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from .augment import crop, draw_flips, draw_shifts, flip
 from .dataset import Split
+from .storage import Batch, Location, open_storage
 
-Batch = tuple[Tensor, Tensor]
 ALL = slice(None)
 
 
@@ -29,13 +28,15 @@ class BatchLoader:
         *,
         batch_size: int,
         device: torch.device,
+        location: Location = "auto",
         seed: int = 0,
         crop_padding: int = 0,
         horizontal_flip: bool = False,
         share: slice = ALL,
     ) -> None:
-        self.images = torch.from_numpy(np.array(split.images)).to(device)
-        self.labels = torch.from_numpy(split.labels).to(device)
+        self.storage = open_storage(split, device, location)
+        self.device = device
+        self.num_images = len(split)
         self.batch_size = batch_size
         self.seed = seed
         self.crop_padding = crop_padding
@@ -43,57 +44,33 @@ class BatchLoader:
         self.share = share
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return -(-self.num_images // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """All pictures once, shuffled and augmented."""
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch]:
+        """All pictures once, shuffled and augmented, without the batches before `first_step`."""
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, number))
-        order = torch.randperm(len(self.labels), generator=generator).to(self.labels.device)
-        for batch in order.split(self.batch_size):
-            rows = batch[self.share]
-            images = self.images[rows]
+        order = torch.randperm(self.num_images, generator=generator)
+        batches = order.split(self.batch_size)
+        wanted = self.storage.read(rows[self.share] for rows in batches[first_step:])
+        for step, rows in enumerate(batches):
             # Random numbers are drawn for the whole batch, whatever the share of it.
+            shifts = draw_shifts(len(rows), self.crop_padding, generator)
+            flips = draw_flips(len(rows), generator)
+            if step < first_step:
+                continue
+            images, labels = next(wanted)
             if self.crop_padding:
-                shifts = draw_shifts(len(batch), self.crop_padding, generator)
                 images = crop(images, self.crop_padding, shifts[:, self.share])
             if self.horizontal_flip:
-                images = flip(images, draw_flips(len(batch), generator)[self.share])
-            yield images, self.labels[rows]
+                images = flip(images, flips[self.share])
+            yield images, labels
 
     def in_order(self) -> Iterator[Batch]:
-        """The share of the pictures once, in order and as they are."""
-        images, labels = self.images[self.share], self.labels[self.share]
-        return zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
+        """All pictures once, in order and as they are."""
+        batches = torch.arange(self.num_images).split(self.batch_size)
+        return self.storage.read(rows[self.share] for rows in batches)
 
 
 def epoch_seed(seed: int, *parts: int) -> int:
     """A seed for one epoch, say, that shares no digits with its neighbours'."""
     return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def draw_shifts(num_images: int, padding: int, generator: torch.Generator) -> Tensor:
-    """How far to shift each picture down and right: int64 (2, N), 0 to 2 * padding."""
-    return torch.randint(0, 2 * padding + 1, (2, num_images), generator=generator)
-
-
-def crop(images: Tensor, padding: int, shifts: Tensor) -> Tensor:
-    """Cut each picture out of its padded self, from `shifts` (2, N) on; the rest is black."""
-    num_images, _, height, width = images.shape
-    padded = F.pad(images, (padding, padding, padding, padding))
-    top, left = shifts.to(images.device)[..., None]
-    rows = top + torch.arange(height, device=images.device)  # (N, H)
-    columns = left + torch.arange(width, device=images.device)  # (N, W)
-    numbers = torch.arange(num_images, device=images.device)
-    # Indexed dimensions come first: (N, H, W, C).
-    cropped = padded[numbers[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return cropped.permute(0, 3, 1, 2).contiguous()
-
-
-def draw_flips(num_images: int, generator: torch.Generator) -> Tensor:
-    """Whether to mirror each picture: bool (N,), true for about half of them."""
-    return torch.rand(num_images, generator=generator) < 0.5
-
-
-def flip(images: Tensor, flips: Tensor) -> Tensor:
-    """Mirror left to right the pictures for which `flips` (N,) is true."""
-    return torch.where(flips.to(images.device)[:, None, None, None], images.flip(-1), images)

@@ -23,7 +23,8 @@ from ..training.checkpoint import run_fingerprint, save_model
 from ..training.device import choose_device
 from ..training.distributed import World, join_world, leave
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
-from ..training.loop import EpochResult, TrainResult, train
+from ..training.loop import TrainResult, train
+from ..training.run import EpochResult
 from ._main import run
 
 DATA = Path("data/prepared")

@@ -78,7 +78,15 @@ def parallel(model: nn.Module, world: World, *, sync_batch_norm: bool) -> nn.Mod
         return model
     if sync_batch_norm:
         synchronise_batch_norm(model)
-    return DistributedDataParallel(model)
+    # Buffers do not change what is learned: `same_buffers` once an epoch is enough.
+    return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def same_buffers(model: nn.Module, world: World) -> None:
+    """Give all processes the main one's buffers: the statistics of batch normalisation."""
+    if world.size > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def total(values: Tensor, world: World) -> Tensor:
