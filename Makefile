@@ -28,6 +28,7 @@ bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds
 	$(UV) run python -m benchmarks.first_run
 	$(UV) run python -m benchmarks.containers
 	$(UV) run python -m benchmarks.act
+	$(UV) run python -m benchmarks.memory
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.training --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.serving --data $(DATA))

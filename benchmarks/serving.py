@@ -18,18 +18,19 @@ import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import matplotlib.pyplot as plt
 import numpy as np
 
 from tests.pictures import png
 
 from .project import generated, measure, project_environment, served_folder
-from .report import write
+from .report import RESULTS, write
 
 PEERS = Path(__file__).parent / "peers"
 NUM_CORES = os.cpu_count() or 1
@@ -364,18 +365,38 @@ def _write(
     for num_threads, speed in alone.items():
         name = f"ONNX Runtime alone, {num_threads} threads, pictures/s"
         rows.append([name, "batches of 16", "", f"{speed:,.0f}", "", "", "", "", "", "", ""])
+    _plot(candidates, median)
     write(
         "serving",
         "Predictions a second, and how long the slowest of a hundred takes",
         COMMAND,
         [
             *("server", "settings"),
-            *(f"requests/s, {count} connections" for count in CONNECTIONS),
-            "this project's times this one, 16 connections",
-            *(f"p99 ms, {count}" for count in CONNECTIONS),
+            *(f"requests/s at {count} connections" for count in CONNECTIONS),
+            "this project's times this one, at 16",
+            *(f"p99 in ms at {count}" for count in CONNECTIONS),
         ],
         rows,
     )
+
+
+def _plot(candidates: list[Server], median: Callable[[str, int, str], float]) -> None:
+    """Throughput against the slowest of a hundred, from few connections to many."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for server in candidates[:-1]:  # without the one that answers a constant
+        rates = [median(server.name, count, "good_per_second") for count in CONNECTIONS]
+        tails = [median(server.name, count, "p99_ms") for count in CONNECTIONS]
+        is_own = server is candidates[0]
+        axes.plot(rates, tails, "o-", linewidth=3 if is_own else 1.5, label=server.name)
+        if is_own:
+            for count, rate, tail in zip(CONNECTIONS, rates, tails, strict=True):
+                axes.annotate(str(count), (rate, tail), (6, -12), textcoords="offset points")
+    axes.set(yscale="log", xlim=(0, None), xlabel="predictions a second", ylabel="p99 in ms")
+    axes.set_title(f"{CONNECTIONS[0]} to {CONNECTIONS[-1]} connections, two cores", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(RESULTS / "serving.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -62,6 +62,14 @@ class Bake:
             name for name in names if not name.startswith(".git/") and "__pycache__" not in name
         }
 
+    def copy(self, folder: Path) -> "Bake":
+        """A project in another folder with this one's files, data and installed environment."""
+        path = folder / "project"
+        names = (".venv", ".dvc", ".git", "checkpoints", "metrics", ".*_cache")
+        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns(*names))
+        (path / ".venv").symlink_to(self.path / ".venv")
+        return Bake(path, "")
+
     def run(
         self, *command: str | Path, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:

@@ -35,11 +35,7 @@ def slurm() -> None:
 @pytest.fixture
 def project(slurm: None, demo: Bake, tmp_path: Path) -> Bake:
     """A copy of a project with its data, in a folder that both nodes see."""
-    path = tmp_path / "project"
-    left_out = shutil.ignore_patterns(".venv", ".dvc", ".git", "checkpoints", "metrics", ".*_cache")
-    shutil.copytree(demo.path, path, ignore=left_out)
-    (path / ".venv").symlink_to(demo.path / ".venv")
-    return Bake(path, "")
+    return demo.copy(tmp_path)
 
 
 @pytest.mark.slow

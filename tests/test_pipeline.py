@@ -84,8 +84,34 @@ def test_the_projects_own_tests_pass(demo: Bake) -> None:
     # The service's tests start real servers; a run that was cut off would leave no such line.
     output = demo.run("make", "test").stdout
     assert re.search(r"\d+ passed", output)
-    if os.environ.get("CI") == "true":  # has all engines that these tests want
-        assert " skipped" not in output, output
+    if os.environ.get("CI") == "true":  # has all engines that these tests want but Triton
+        skipped = re.findall(r"^SKIPPED .*", output, re.MULTILINE)
+        assert len(skipped) == 1, skipped
+        assert "uv run --with triton pytest tests/test_kernels.py" in skipped[0]
+    kernels = demo.run("uv", "run", "--with", "triton", "pytest", "tests/test_kernels.py").stdout
+    assert re.search(r"\d+ passed in", kernels)  # and none skipped
+
+
+def test_where_the_time_of_training_goes_is_measured(demo: Bake, tmp_path: Path) -> None:
+    project = demo.copy(tmp_path)
+    project.run(".venv/bin/python", "-m", f"{demo.package}.measure.profile")
+    table = project.read("build/profile/profile.md")
+    assert "aten::convolution_backward" in table
+    assert json.loads(project.read("build/profile/trace.json"))["traceEvents"]
+    assert "<svg" in project.read("build/profile/profile.svg")
+
+
+def test_what_each_switch_of_training_brings_is_measured(demo: Bake, tmp_path: Path) -> None:
+    project = demo.copy(tmp_path)
+    ablation = f"{demo.package}.measure.ablation"
+    project.run(".venv/bin/python", "-m", ablation, "--epochs", "1", "--seeds", "2")
+    table = project.read("docs/ablation.md")
+    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \| ([\d.]+) \| (0\.\d+) ±", table, re.MULTILINE)
+    assert len(rows) >= 8
+    assert rows[0][0] == "as in `params.yaml`"
+    assert rows[0][2] == "1.00"
+    assert all(int(speed.replace(",", "")) > 100 for _, speed, _, _ in rows)
+    assert "<svg" in project.read("docs/ablation.svg")
 
 
 def test_lint_passes_on_a_trained_project(demo: Bake) -> None:
@@ -107,10 +133,17 @@ def test_plain_uv_lines_of_the_readme_are_those_of_the_makefile(demo: Bake) -> N
 
 def test_fashion_mnist_from_its_official_files(environment: Path, tmp_path: Path) -> None:
     files = shared_data() / "fashion-mnist"
-    project = small_bake(tmp_path, "fashion-mnist", {"prepare": {"limit": 1500}})
+    changes = {"prepare": {"limit": 1500}, "evaluate": {"test_time_augmentation": True}}
+    project = small_bake(tmp_path, "fashion-mnist", changes)
     with http_folder(files) as url:
         metrics = repro(project, environment, DATA_SOURCE_URL=url)
     assert metrics["accuracy"] > 0.6  # chance is 0.1
+    apart = metrics["test_time_augmentation"]
+    assert apart["num_views"] == 3
+    assert apart["accuracy"] != metrics["accuracy"]
+    assert "With test-time augmentation, which the service does not do" in project.read(
+        "docs/model-card.md"
+    )
     assert_serves_what_it_learned(project, environment)
 
 

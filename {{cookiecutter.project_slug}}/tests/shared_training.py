@@ -21,7 +21,10 @@ from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
 from package_name.models.vit import ViT
 from package_name.training.distributed import join_world, leave
-from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
+from package_name.training.interruption import (
+    EXIT_CODE,
+    TrainingStoppedError,
+)
 from package_name.training.loop import train
 
 from .train_config import TRAIN_CONFIG

@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 from package_name.data.dataset import Split
-from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
+from package_name.training.interruption import (
+    EXIT_CODE,
+    TrainingStoppedError,
+)
 from package_name.training.loop import TrainResult, train
 from package_name.training.run import EpochResult
 

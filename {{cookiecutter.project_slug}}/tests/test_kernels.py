@@ -10,7 +10,9 @@ import torch.nn.functional as F
 pytest.importorskip("triton", reason="Triton: uv run --with triton pytest tests/test_kernels.py")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-from package_name.training.kernels import fused_cross_entropy  # noqa: E402
+from package_name.training.kernels import (  # noqa: E402
+    fused_cross_entropy,
+)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -11,7 +11,12 @@ import torch
 from package_name.data import storage
 from package_name.data.dataset import Split, load_split
 from package_name.data.loader import BatchLoader
-from package_name.data.storage import Location, OnDevice, OnDisk, open_storage
+from package_name.data.storage import (
+    Location,
+    OnDevice,
+    OnDisk,
+    open_storage,
+)
 
 from .shared_training import CPU, digits
 

@@ -1,6 +1,8 @@
 """Switches of `params.yaml` for speed and memory leave the result as it is."""
 
+import platform
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from package_name.models.vit import ViT
 from package_name.training.distributed import ALONE
 from package_name.training.loop import TrainResult, train
 from package_name.training.loss import cross_entropy
+from package_name.training.memory import keep_freed_memory
 from package_name.training.sharding import shard
 
 from .shared_training import CPU, digits
@@ -75,6 +78,23 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path, plain: TrainResult) 
     if not shutil.which("g++"):
         pytest.skip("torch.compile wants a C++ compiler (Debian: g++)")
     assert difference(run(tmp_path, compile=True), plain) < 1e-4
+
+
+def test_freed_memory_is_there_for_the_next_step() -> None:
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc gives memory back at once")
+    import resource  # not on Windows
+
+    keep_freed_memory()
+
+    def num_page_faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            torch.ones(4_000_000)  # 16 MB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    num_page_faults()
+    assert num_page_faults() < 1000  # of the 4 kB that each of 80,000 would bring
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ from package_name.training.checkpoint import load_run, save_run
 from package_name.training.device import choose_device
 from package_name.training.loop import TrainResult, train
 from package_name.training.muon import orthogonalize
-from package_name.training.optimizer import build_optimizer, build_schedule
+from package_name.training.optimizer import (
+    build_optimizer,
+    build_schedule,
+)
 from package_name.training.run import EpochResult
 
 from .train_config import TRAIN_CONFIG

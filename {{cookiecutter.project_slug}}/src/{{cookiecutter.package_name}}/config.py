@@ -113,6 +113,7 @@ class EvaluateConfig:
 
     bootstrap_samples: Annotated[int, Field(ge=100)]
     num_bins: Annotated[int, Field(ge=2)]
+    test_time_augmentation: bool
     seed: int
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..metadata import ModelMetadata
 from ..preprocess import ImageSpec
@@ -34,6 +34,22 @@ class Latency(BaseModel):
 class Prediction(BaseModel):
     """The answer to `POST /v1/predict`; `probabilities` has every class, the likeliest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "019aa5b0c7d87f3e9c4b1d2e3f405162",
+                "label": "3",
+                "class_index": 3,
+                "probabilities": [
+                    {"label": "3", "probability": 0.98},
+                    {"label": "8", "probability": 0.02},
+                ],
+                "model": {"name": "cnn", "sha256": "0" * 64},
+                "latency_ms": {"decode": 0.1, "queue": 0.02, "inference": 0.2, "total": 0.5},
+            }
+        }
+    )
+
     id: str = Field(description="Also the header X-Request-ID; feedback refers to it")
     label: str
     class_index: int
@@ -46,7 +62,7 @@ class Feedback(BaseModel):
     """What a picture really shows."""
 
     prediction_id: str = Field(pattern="^[0-9a-f]{32}$", examples=["0" * 32])
-    label: str = Field(description="The true class", max_length=200)
+    label: str = Field(description="The true class", max_length=200, examples=["5"])
 
 
 class Sample(BaseModel):
@@ -92,6 +108,17 @@ class Status(BaseModel):
 
 class Problem(BaseModel):
     """An error as RFC 9457 has it; `detail` is one sentence for the client."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "there is no picture in the request",
+            }
+        }
+    )
 
     type: str = "about:blank"
     title: str

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from ..config import EvaluateConfig, load_config
+from ..config import Config, EvaluateConfig, load_config
 from ..data.dataset import Split, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
-from ..evaluation.metrics import Predictions, evaluate
+from ..evaluation.metrics import DIGITS, Predictions, bootstrap_intervals, evaluate
 from ..evaluation.plots import Report, write_pictures
+from ..evaluation.views import predict_views, views
 from ..models.predict import predict_logits
 from ..training.checkpoint import load_model
 from ._main import run
@@ -30,6 +32,8 @@ def main() -> None:
     model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
     predictions = Predictions(predict_logits(model, test.images), test.labels)
     metrics = _measure(predictions, info.classes, test, config.evaluate)
+    if config.evaluate.test_time_augmentation:
+        metrics["test_time_augmentation"] = _measure_views(model, test, config)
     text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
     (METRICS / "evaluation.json").write_text(text, encoding="utf-8")
     REPORTS.mkdir(exist_ok=True)
@@ -61,6 +65,22 @@ def _measure(
     digest = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
     metrics["test_hash"] = f"sha256:{digest.hexdigest()}"  # equal ones are compared in pairs
     return metrics
+
+
+def _measure_views(model: nn.Module, test: Split, config: Config) -> dict[str, Any]:
+    shifted, mirrored = config.train.crop_padding > 0, config.train.horizontal_flip
+    found = views(np.array(test.images), shifted=shifted, mirrored=mirrored)
+    predictions = Predictions(predict_views(model, found), test.labels)
+    settings = config.evaluate
+    intervals = bootstrap_intervals(
+        predictions, settings.num_bins, settings.bootstrap_samples, settings.seed
+    )
+    accuracy = float(predictions.correct.mean())
+    return {
+        "num_views": len(found),
+        "accuracy": round(accuracy, DIGITS),
+        "accuracy_ci95": intervals["accuracy_ci95"],
+    }
 
 
 def _write_predictions(predictions: Predictions, classes: tuple[str, ...], path: Path) -> None:

@@ -146,11 +146,10 @@ def take_step(run: TrainingRun, images: Tensor, labels: Tensor, batch_size: int)
         strict=True,
     )
     for number, (pixels, classes) in enumerate(parts, start=1):
-        with (
-            run.exchange_held_back() if number < config.accumulation_steps else nullcontext(),
-            torch.autocast(run.device.type, run.dtype, enabled=run.dtype != torch.float32),
-        ):
-            logits = run.network(pixels)
+        is_last = number == config.accumulation_steps
+        with nullcontext() if is_last else run.exchange_held_back():
+            with torch.autocast(run.device.type, run.dtype, enabled=run.dtype != torch.float32):
+                logits = run.network(pixels)
             loss = cross_entropy(
                 logits.float(), classes, config.label_smoothing, fused=config.fused_loss
             )

@@ -14,6 +14,7 @@ from ..config import TrainConfig
 from .checkpoint import load_unfinished, save_run
 from .device import get_random_state, set_random_state
 from .distributed import World, from_all, from_main, parallel, total
+from .memory import keep_freed_memory
 from .optimizer import build_average, build_optimizer, build_schedule
 from .precision import choose_dtype
 from .sharding import restore, shard, whole_moments, whole_weights
@@ -47,6 +48,8 @@ class TrainingRun:
         device: torch.device,
         world: World,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.config, self.device, self.world = config, device, world
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = build_average(model, config.ema_decay) if config.ema_decay else None
