@@ -133,7 +133,10 @@ def test_plain_uv_lines_of_the_readme_are_those_of_the_makefile(demo: Bake) -> N
 
 def test_fashion_mnist_from_its_official_files(environment: Path, tmp_path: Path) -> None:
     files = shared_data() / "fashion-mnist"
-    changes = {"prepare": {"limit": 1500}, "evaluate": {"test_time_augmentation": True}}
+    changes: dict[str, dict[str, object]] = {
+        "prepare": {"limit": 1500},
+        "evaluate": {"test_time_augmentation": True},
+    }
     project = small_bake(tmp_path, "fashion-mnist", changes)
     with http_folder(files) as url:
         metrics = repro(project, environment, DATA_SOURCE_URL=url)

@@ -169,7 +169,7 @@ def _plot(runs: dict[str, Runs]) -> None:
         left.barh(names, speeds, color=LIGHT_BLUE)
         left.set(title="Images per second")
         right.errorbar(means, names, xerr=spreads, fmt="o", color=BLUE, capsize=3)
-        right.set(title="Validation accuracy in %, and its spread over seeds")
+        right.set(title="Accuracy in %, with its spread")
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
         figure.savefig(DOCS / "ablation.svg", metadata={"Date": None})
