@@ -148,19 +148,49 @@ def hosts() -> Iterator[dict[str, str]]:
 def test_two_hosts_train_one_model(hosts: dict[str, str], project: Bake) -> None:
     change = project.read("params.yaml").replace("epochs: 30", "epochs: 3")
     (project.path / "params.yaml").write_text(change, encoding="utf-8")
-    torchrun = [".venv/bin/torchrun", "--nnodes=2", f"--master-addr={hosts['dl-a']}"]
-    training = ["-m", f"{project.package}.stages.train"]
-    env = clean_environment() | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"}
+    address = f"--master-addr={hosts['dl-a']}"
     processes = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", host, *torchrun, f"--node-rank={rank}", *training],
-            cwd=project.path,
-            env=env,
-        )
+        torchrun(project, host, "--nnodes=2", address, f"--node-rank={rank}")
         for rank, host in enumerate(hosts)
     ]
     assert [process.wait(timeout=JOB_SECONDS) for process in processes] == [0, 0]
     assert summary(project)["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_a_host_that_goes_away_leaves_the_other_to_finish(
+    hosts: dict[str, str], project: Bake
+) -> None:
+    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={hosts['dl-a']}:29400", "--rdzv-id=1"]
+    patience = "--rdzv-conf=last_call_timeout=2,keep_alive_interval=1"
+    first, second = (
+        torchrun(project, host, "--nnodes=1:2", "--max-restarts=3", *meeting, patience)
+        for host in hosts
+    )
+    deadline = time.monotonic() + JOB_SECONDS
+    while epoch(project) < 5:
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    pids = run("ip", "netns", "pids", "dl-b", cwd=project.path).stdout.split()
+    assert pids
+    for pid in pids:
+        os.kill(int(pid), signal.SIGKILL)
+    second.wait()
+    assert first.wait(timeout=JOB_SECONDS) == 0
+    found = json.loads(project.read("metrics/train.json"))
+    assert (found["num_processes"], found["epochs"]) == (1, 30)
+    assert found["best_validation_accuracy"] > 0.97
+
+
+def torchrun(project: Bake, host: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start training on one of the hosts."""
+    module = ["-m", f"{project.package}.stages.train"]
+    return subprocess.Popen(
+        ["ip", "netns", "exec", host, ".venv/bin/torchrun", *arguments, *module],
+        cwd=project.path,
+        env=clean_environment() | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"},
+    )
 
 
 def test_the_training_job_is_valid_for_kubeflow_trainer(choice: Choice) -> None:

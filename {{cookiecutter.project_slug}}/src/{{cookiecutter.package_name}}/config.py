@@ -12,6 +12,7 @@ from .errors import UserError
 PARAMS_FILE = Path("params.yaml")
 
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -42,7 +43,7 @@ class PrepareConfig:
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     limit: Count | None
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)
@@ -85,7 +86,7 @@ class ModelConfig:
 class TrainConfig:
     """The training loop's knobs. `learning_rate` is the highest of the schedule."""
 
-    seed: int
+    seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     data_location: Literal["auto", "device", "disk"]
@@ -114,7 +115,7 @@ class EvaluateConfig:
     bootstrap_samples: Annotated[int, Field(ge=100)]
     num_bins: Annotated[int, Field(ge=2)]
     test_time_augmentation: bool
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True, config=NO_OTHER_KEYS)

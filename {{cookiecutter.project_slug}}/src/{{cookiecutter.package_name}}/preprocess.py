@@ -70,10 +70,12 @@ def decode_image(
 def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]:
     """Bring an opened picture of any mode and size to `uint8 (C, H, W)`; see `decode_image`."""
     mode = "L" if spec.channels == 1 else "RGB"
+    image.load()
+    has_notes = bool(image.info)  # the orientation would be one of them
     if image.mode not in ("L", "RGB"):
-        image.load()
         image = _flatten(image)
-    ImageOps.exif_transpose(image, in_place=True)
+    if has_notes:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode != mode:
         image = image.convert(mode)
     size = (spec.width, spec.height)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UserError
 from ..preprocess import ImageSpec
 
 SplitName = Literal["train", "validation", "test"]
@@ -63,8 +64,15 @@ class DatasetInfo:
 
 
 def load_info(folder: Path) -> DatasetInfo:
-    """Read `dataset.json` from the folder that the `prepare` stage wrote."""
-    return DatasetInfo.from_json((folder / "dataset.json").read_text(encoding="utf-8"))
+    """Read `dataset.json` from the folder that the `prepare` stage wrote.
+
+    Raises:
+        UserError: there is no such file; prepare the data first.
+    """
+    file = folder / "dataset.json"
+    if not file.exists():
+        raise UserError(f"{file} not found: prepare the data first, with `make data`")
+    return DatasetInfo.from_json(file.read_text(encoding="utf-8"))
 
 
 def load_split(folder: Path, split: SplitName) -> Split:

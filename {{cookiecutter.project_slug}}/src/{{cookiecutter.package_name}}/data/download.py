@@ -74,7 +74,8 @@ def _receive_with_retries(url: str, part: Path) -> None:
 def _receive(url: str, part: Path) -> None:
     """Append to `part` what is still missing, or start anew where the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {}
+    # Bytes as they are in the file: a part of a compressed answer could not be gone on with.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as reply:
         if reply.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # nothing is missing; the checksum decides
@@ -88,6 +89,6 @@ def _receive(url: str, part: Path) -> None:
                 total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None
             ) as bar,
         ):
-            for chunk in reply.iter_bytes():
+            for chunk in reply.iter_raw():
                 file.write(chunk)
                 bar.update(len(chunk))

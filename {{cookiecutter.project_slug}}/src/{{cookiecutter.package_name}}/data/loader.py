@@ -72,5 +72,5 @@ class BatchLoader:
 
 
 def epoch_seed(seed: int, *parts: int) -> int:
-    """A seed for one epoch, say, that shares no digits with its neighbours'."""
+    """A seed for one epoch, say, that has nothing to do with its neighbours'."""
     return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,6 +1,7 @@
 """Where the pictures lie during training: in the device's memory, or in their file on the disk."""
 
 import mmap
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -75,9 +76,15 @@ class OnDisk:
 
 
 def open_storage(split: Split, device: torch.device, location: Location) -> Storage:
-    """Where `location` says; `auto` takes the device if half of its free memory is enough."""
+    """Where `location` says; `auto` takes the device if half of its free memory is enough.
+
+    Of a processor's memory, each process that `torchrun` started on this machine has its share. A
+    container's limit is not known.
+    """
     if location == "auto":
-        location = "device" if split.images.nbytes <= _free_memory(device) / 2 else "disk"
+        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+        room = _free_memory(device) / 2 / num_processes
+        location = "device" if split.images.nbytes <= room else "disk"
     return OnDevice(split, device) if location == "device" else OnDisk(split, device)
 
 

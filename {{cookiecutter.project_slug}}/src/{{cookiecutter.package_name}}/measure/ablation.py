@@ -25,6 +25,7 @@ from ..data.dataset import DatasetInfo, load_info, load_split
 from ..evaluation.plots import BLUE, LIGHT_BLUE, STYLE
 from ..models import build_model
 from ..provenance import describe_hardware
+from ..stages._main import run
 from ..training.device import choose_device
 from ..training.loop import TrainResult, train
 
@@ -44,9 +45,9 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "`optimizer: sgd`, `learning_rate: 0.1`": {"optimizer": "sgd", "learning_rate": 0.1},
     "no crops, no flips": {"crop_padding": 0, "horizontal_flip": False},
 }
-NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
-    "compile": (lambda: shutil.which("g++") is not None, "a C++ compiler"),
-    "fused_loss": (torch.cuda.is_available, "CUDA"),
+NEEDS: dict[str, tuple[Callable[[torch.device], bool], str]] = {
+    "compile": (lambda _: shutil.which("g++") is not None, "a C++ compiler"),
+    "fused_loss": (lambda device: device.type == "cuda", "CUDA"),
 }
 
 
@@ -96,7 +97,8 @@ def main() -> None:
     config, info = load_config(), load_info(DATA)
     if arguments.epochs:
         config = replace(config, train=replace(config.train, epochs=arguments.epochs))
-    runs = {name: Runs() for name in SWITCHES if not _missing(name)}
+    device = choose_device(config.train.device)
+    runs = {name: Runs() for name in SWITCHES if not _missing(name, device)}
     # Seed by seed, so that a slow minute of the machine is shared by all.
     for seed, name in tqdm(list(itertools.product(range(arguments.seeds), runs)), disable=None):
         runs[name].add(_run(config, info, seed, SWITCHES[name]), info.num_images("train"))
@@ -106,10 +108,10 @@ def main() -> None:
     print(text, end="")
 
 
-def _missing(name: str) -> str:
+def _missing(name: str, device: torch.device) -> str:
     """What this machine lacks for a switch; empty where it has all."""
     needs = (NEEDS[key] for key in SWITCHES[name] if key in NEEDS)
-    return ", ".join(what for is_there, what in needs if not is_there())
+    return ", ".join(what for is_there, what in needs if not is_there(device))
 
 
 def _run(config: Config, info: DatasetInfo, seed: int, changes: dict[str, Any]) -> TrainResult:
@@ -135,8 +137,12 @@ def _document(runs: dict[str, Runs], config: Config, info: DatasetInfo, num_seed
         f"| {statistics.mean(r.accuracies):.4f} ± {r.spread:.4f} | {r.seconds_to(goal)} |"
         for name, r in runs.items()
     ]
-    rows += [f"| {name} | needs {_missing(name)} | | | |" for name in SWITCHES if name not in runs]
-    hardware = describe_hardware(choose_device(config.train.device))
+    device = choose_device(config.train.device)
+    rows += [
+        f"| {name} | needs {_missing(name, device)} | | | |"
+        for name in SWITCHES
+        if name not in runs
+    ]
     today = datetime.now(UTC).date().isoformat()
     lines = [
         "# What each switch brings",
@@ -150,9 +156,9 @@ def _document(runs: dict[str, Runs], config: Config, info: DatasetInfo, num_seed
         "",
         "![Speed and accuracy of each switch](ablation.svg)",
         "",
-        f"Written by `make bench-train` on {hardware}, {today}. Accuracy: of the best epoch, mean "
-        "and standard deviation over the seeds. Seconds: of training, without validation, median. "
-        "What the switches do: [training.md](training.md).",
+        f"Written by `make bench-train` on {describe_hardware(device)}, {today}. Accuracy: of the "
+        "best epoch, mean and standard deviation over the seeds. Seconds: of training, without "
+        "validation, median. What the switches do: [training.md](training.md).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -176,4 +182,4 @@ def _plot(runs: dict[str, Runs]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,13 +13,14 @@ import torch
 from matplotlib import style
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ..config import load_config
+from ..config import TrainConfig, load_config
 from ..data.dataset import load_info, load_split
 from ..data.loader import BatchLoader
 from ..data.storage import Batch
 from ..evaluation.plots import BLUE, STYLE
 from ..models import build_model
 from ..provenance import describe_hardware
+from ..stages._main import run as stage
 from ..training.device import choose_device
 from ..training.distributed import ALONE
 from ..training.loop import take_step
@@ -29,7 +30,7 @@ DATA = Path("data/prepared")
 OUTPUT = Path("build/profile")
 NUM_WARM_UP, NUM_STEPS = 10, 30
 NUM_ROWS = 12
-READING = "read and augment a batch"
+READING = "Python, while a batch is read"  # the operations it calls have rows of their own
 
 
 class Row(NamedTuple):
@@ -49,7 +50,7 @@ def main() -> None:
     run = TrainingRun(
         model, config.train, num_steps=NUM_WARM_UP + NUM_STEPS, device=device, world=ALONE
     )
-    batches = _batches(config.train.batch_size, device)
+    batches = _batches(config.train, device)
     for images, labels in islice(batches, NUM_WARM_UP):
         take_step(run, images, labels, len(labels))
     activities = [ProfilerActivity.CPU]
@@ -71,11 +72,10 @@ def main() -> None:
     print(table, end="")
 
 
-def _batches(batch_size: int, device: torch.device) -> Iterator[Batch]:
-    config = load_config().train
+def _batches(config: TrainConfig, device: torch.device) -> Iterator[Batch]:
     loader = BatchLoader(
         load_split(DATA, "train"),
-        batch_size=batch_size,
+        batch_size=config.batch_size,
         device=device,
         location=config.data_location,
         crop_padding=config.crop_padding,
@@ -125,4 +125,4 @@ def _plot(rows: list[Row], title: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    stage(main)

@@ -136,7 +136,7 @@ def main() -> None:
 
 
 def _wait_until_ready(port: int) -> None:
-    transport = httpx.HTTPTransport(retries=10)  # with growing pauses, a minute in all
+    transport = httpx.HTTPTransport(retries=8)  # with growing pauses, a minute in all
     with httpx.Client(transport=transport) as client:
         client.get(f"http://127.0.0.1:{port}/readyz").raise_for_status()
 

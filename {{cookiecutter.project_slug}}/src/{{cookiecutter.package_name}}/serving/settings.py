@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     max_queue_size: requests that a worker has taken and not answered; beyond it, 503.
     keep_images: whether pictures are stored, always or where a request has `?keep_image=true`.
     retention_days: after which stored predictions are deleted; 0 keeps them for ever.
+    max_buffered_bytes: of rows that wait for the database; more are dropped and counted.
     """
 
     model_config = SettingsConfigDict(frozen=True)
@@ -56,5 +57,5 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///predictions.db"
     keep_images: Literal["never", "asked", "always"] = "asked"
-    retention_days: int = 90
+    retention_days: NonNegativeInt = 90
     max_buffered_bytes: PositiveInt = 64_000_000

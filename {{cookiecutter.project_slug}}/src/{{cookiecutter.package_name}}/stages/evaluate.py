@@ -26,7 +26,7 @@ REPORTS = Path("reports")
 
 
 def main() -> None:
-    """Predict the test split on the CPU, so that every machine measures the same numbers."""
+    """Predict the test split on the CPU, as the service does; it needs no GPU."""
     config = load_config()
     info, test = load_info(DATA), load_split(DATA, "test")
     model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
@@ -63,7 +63,7 @@ def _measure(
     metrics["baseline"] = compare_with_baseline(predictions.predicted, train, test, config.seed)
     metrics["num_test"] = len(test)
     digest = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
-    metrics["test_hash"] = f"sha256:{digest.hexdigest()}"  # equal ones are compared in pairs
+    metrics["test_hash"] = f"sha256:{digest.hexdigest()}"  # the gate pairs pictures if equal
     return metrics
 
 

@@ -22,9 +22,11 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
-            unbiased = variance * (count / (count - 1))
-            self.running_mean.lerp_(mean, self.momentum or 0.0)
-            self.running_var.lerp_(unbiased, self.momentum or 0.0)
+            assert self.momentum is not None
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            weight = self.momentum * (count > 0)  # a part of a batch may be empty in all processes
+            self.running_mean.lerp_(mean, weight)
+            self.running_var.lerp_(unbiased, weight)
             self.num_batches_tracked += 1
         return torch.addcmul(_by_channel(self.bias), normalized, _by_channel(self.weight))
 
@@ -39,7 +41,7 @@ class _Normalize(torch.autograd.Function):
         sums = torch.cat([x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), share])
         dist.all_reduce(sums)
         count = sums[-1:]
-        mean, mean_square = (sums[:-1] / count).view(2, num_channels)
+        mean, mean_square = (sums[:-1] / count.clamp(min=1)).view(2, num_channels)
         variance = (mean_square - mean.square()).clamp(min=0)
         normalized = F.batch_norm(x, mean, variance, training=False, eps=eps)
         ctx.save_for_backward(normalized, (variance + eps).rsqrt(), count)
@@ -52,7 +54,7 @@ class _Normalize(torch.autograd.Function):
         normalized, inverse_deviation, count = ctx.saved_tensors
         sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normalized).sum((0, 2, 3))])
         dist.all_reduce(sums)
-        mean, projection = (_by_channel(row) for row in sums / count)
+        mean, projection = (_by_channel(row) for row in sums / count.clamp(min=1))
         # Ioffe and Szegedy, section 3, with the sums of the whole batch.
         centred = gradient - mean - normalized * projection
         return centred * _by_channel(inverse_deviation), None

@@ -22,7 +22,7 @@ PREVIOUS = "previous.pt"
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def _write_whole(content: bytes, path: Path) -> Path:
+def _write_scratch(content: bytes, path: Path) -> Path:
     """Write a scratch file beside `path` and have it on the disk: renaming it is then atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".tmp")
@@ -44,7 +44,7 @@ def save_model(
 ) -> None:
     """Save a network with all that `load_model` needs to build it again."""
     state = {"weights": weights, "config": asdict(config), "dataset": info.to_json()}
-    _write_whole(_to_bytes(state), path).replace(path)
+    _write_scratch(_to_bytes(state), path).replace(path)
 
 
 def load_model(path: Path, device: torch.device) -> nn.Sequential:
@@ -76,7 +76,7 @@ def save_run(state: dict[str, Any], path: Path) -> None:
     A crash at any moment leaves at least one of the two whole.
     """
     content = _to_bytes(state)
-    scratch = _write_whole(content + hashlib.sha256(content).digest(), path)
+    scratch = _write_scratch(content + hashlib.sha256(content).digest(), path)
     if path.exists():
         path.replace(path.with_name(PREVIOUS))
     scratch.replace(path)

@@ -1,4 +1,6 @@
-"""A fused kernel in Triton (Tillet et al. 2019, doi:10.1145/3315508.3329973).
+"""The loss and its gradient as fused kernels in Triton.
+
+Tillet et al. 2019, doi:10.1145/3315508.3329973.
 
 PyTorch's label-smoothed cross-entropy reads and writes the logits in several passes: maximum,
 exponentials, their sum, the mean, the picked label; and again for the gradient. Here each pass over

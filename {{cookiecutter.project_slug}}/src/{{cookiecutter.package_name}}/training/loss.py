@@ -1,6 +1,5 @@
 """The loss that training minimises."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,12 +16,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, *, fused: bo
         fused: by the kernel in `kernels.py`, which needs a CUDA device.
 
     Raises:
-        UserError: `fused` without CUDA.
+        UserError: `fused` on another device.
     """
     if not fused:
         return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
-    if not torch.cuda.is_available():
-        raise UserError("train.fused_loss = true: needs CUDA, which is not available here")
+    if logits.device.type != "cuda":
+        raise UserError(f"train.fused_loss = true: needs CUDA, and this is {logits.device.type}")
     from .kernels import fused_cross_entropy  # needs Triton, which comes with PyTorch for CUDA
 
     return fused_cross_entropy(logits, labels, smoothing).sum()

@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 # Of glibc's malloc.h and mallopt(3): from which size on a block is fetched from the kernel by
-# itself (32 MiB is the most that can be set), and how much free memory goes back to the kernel.
+# itself (32 MiB is the most that can be set), and from how much free memory on it goes back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_BLOCK = 32 * 2**20
 LARGEST_INT = 2**31 - 1

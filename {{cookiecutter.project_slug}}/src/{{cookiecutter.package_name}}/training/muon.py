@@ -18,11 +18,12 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """Matrices and convolution filters get an orthogonal step; vectors get one of unit size.
+    """Matrices and convolution filters get an orthogonal step; vectors get a normalised one.
 
     A filter (out, in, H, W) counts as a matrix (out, in * H * W). The step of a matrix has the
     length that AdamW's would have, so that its learning rates fit (Liu et al. 2025,
-    arXiv:2502.16982).
+    arXiv:2502.16982). That of a vector has a root mean square of 1. Jordan et al. leave vectors,
+    and the last layer, to AdamW; here one optimiser does all.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..config import TrainConfig
 from .muon import Muon
 
-MOMENTUM = 0.9
+MOMENTUM = 0.9  # the one-cycle schedule also moves it, and AdamW's first beta, from 0.95 to 0.85
 WARMUP_FRACTION = 0.05
 
 
@@ -30,8 +30,8 @@ def build_average(model: nn.Module, decay: float) -> AveragedModel:
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), SGD with Nesterov momentum, or Muon.
 
-    Weight decay applies to matrices and filters only: biases and normalisation have no scale that
-    it could usefully shrink.
+    Weight decay applies to whatever has two dimensions or more, as matrices and filters do: biases
+    and normalisation have no scale that it could usefully shrink.
     """
     weights = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]

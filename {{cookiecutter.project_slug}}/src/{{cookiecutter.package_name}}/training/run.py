@@ -34,9 +34,11 @@ class EpochResult:
 
 
 class TrainingRun:
-    """model: as it is saved and measured. network: the same, as a process of many calls it.
+    """What changes in training, together.
 
-    steps_done: of the running epoch. sums: (2,) of its losses and right answers, of this process.
+    model: the weights that steps change. network: the same, as one of several processes calls it.
+    average: its moving average, if there is one. steps_done: of the running epoch. sums: (2,), of
+    its losses and of its right answers, in this process.
     """
 
     def __init__(
