@@ -104,7 +104,7 @@ def _table(rows: list[Row], title: str) -> str:
         "|---|---:|---:|---:|",
         *(
             f"| `{row.name}` | {row.milliseconds_per_step:.2f} "
-            f"| {row.milliseconds_per_step / total:.0%} | {row.calls_per_step:.1f} |"
+            f"| {100 * row.milliseconds_per_step / total:.0f} % | {row.calls_per_step:.1f} |"
             for row in rows[:NUM_ROWS]
         ),
     ]
