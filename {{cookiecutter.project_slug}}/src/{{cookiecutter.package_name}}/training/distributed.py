@@ -79,8 +79,8 @@ def parallel(model: nn.Module, world: World, *, sync_batch_norm: bool) -> nn.Mod
         return model
     if sync_batch_norm:
         synchronise_batch_norm(model)
-    # Buffers do not change what is learned: `same_buffers` once an epoch is enough. PyTorch 2.13 has
-    # another name for the argument, which 2.11 does not know.
+    # Buffers do not change what is learned: `same_buffers` once an epoch is enough. PyTorch 2.13
+    # has another name for the argument, which 2.11 does not know.
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
