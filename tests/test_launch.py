@@ -163,9 +163,10 @@ def test_a_host_that_goes_away_leaves_the_other_to_finish(
 ) -> None:
     meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={hosts['dl-a']}:29400", "--rdzv-id=1"]
     patience = "--rdzv-conf=last_call_timeout=2,keep_alive_interval=1"
+    elastic = ["--nnodes=1:2", "--max-restarts=3", *meeting, patience]
     first, second = (
-        torchrun(project, host, "--nnodes=1:2", "--max-restarts=3", *meeting, patience)
-        for host in hosts
+        torchrun(project, host, f"--local-addr={address}", *elastic)
+        for host, address in hosts.items()
     )
     deadline = time.monotonic() + JOB_SECONDS
     while epoch(project) < 5:
@@ -189,7 +190,12 @@ def torchrun(project: Bake, host: str, *arguments: str) -> subprocess.Popen[byte
     return subprocess.Popen(
         ["ip", "netns", "exec", host, ".venv/bin/torchrun", *arguments, *module],
         cwd=project.path,
-        env=clean_environment() | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"},
+        env=clean_environment()
+        | {
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "cable",
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        },
     )
 
 
