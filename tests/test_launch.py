@@ -65,7 +65,17 @@ def node_down(name: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["slurmd", "-N", name], check=True)
-        subprocess.run([*update, "State=RESUME"], check=False)  # an error where it is back already
+        deadline = time.monotonic() + JOB_SECONDS
+        while states_of_nodes() != {"IDLE"}:
+            assert time.monotonic() < deadline, states_of_nodes()
+            # An error where the node has come back by itself.
+            subprocess.run([*update, "State=RESUME"], check=False, capture_output=True)
+            time.sleep(1)
+
+
+def states_of_nodes() -> set[str]:
+    shown = run("scontrol", "show", "nodes", cwd=Path.cwd()).stdout
+    return set(re.findall(r"State=(\S+)", shown))
 
 
 def pids_of_tasks(node: str) -> set[int]:
