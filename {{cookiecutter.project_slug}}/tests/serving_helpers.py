@@ -6,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +32,7 @@ from package_name.metadata import (
 from package_name.preprocess import ImageSpec
 
 Found = TypeVar("Found")
+PNG = {"Content-Type": "image/png"}
 DIGITS = ImageSpec(channels=1, height=8, width=8)
 
 
@@ -125,6 +129,41 @@ def _wait_until_up(client: httpx.Client, server: subprocess.Popen[bytes]) -> Non
             return
         time.sleep(0.05)
     raise AssertionError("the server did not come up within a minute")
+
+
+@contextlib.contextmanager
+def clients(url: httpx.URL, digit: bytes, number: int = 4) -> Iterator[Counter[str]]:
+    """Clients that ask without a pause, each time by a new connection; counts what they get."""
+    answers: Counter[str] = Counter()
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            connection = HTTPConnection(url.host, url.port, timeout=30)
+            try:
+                connection.request("POST", "/v1/predict", digit, PNG)
+                answers[str(connection.getresponse().status)] += 1
+            except (OSError, HTTPException) as error:
+                answers[type(error).__name__] += 1
+                time.sleep(0.01)
+            finally:
+                connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def more(answers: Counter[str], number: int = 50) -> None:
+    """Wait for so many more answers."""
+    goal = answers["200"] + number
+    assert eventually(lambda: answers["200"] >= goal), answers
 
 
 def eventually(find: Callable[[], Found]) -> Found:

@@ -80,6 +80,22 @@ def test_exif_orientation_is_applied() -> None:
     assert np.all(pixels[4:] == 255)
 
 
+def test_exif_orientation_is_applied_to_a_transparent_picture_too() -> None:
+    image = Image.new("RGBA", (16, 8), "black")
+    image.paste("white", (0, 0, 8, 8))  # the left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    pixels = decode_image(encode(image, exif=exif), ImageSpec(1, 16, 8))[0]
+    assert np.all(pixels[:8] == 255)
+    assert np.all(pixels[8:] == 0)
+
+
+def test_a_large_jpeg_is_the_picture_that_its_pixels_are() -> None:
+    image = gradient("L", (800, 800))
+    from_jpeg = decode_image(encode(image, "JPEG", quality=95), GREY).astype(int)
+    assert abs(from_jpeg - decode_image(encode(image), GREY)).max() <= 2
+
+
 def test_of_an_animation_the_first_frame_is_taken() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("white", "black")]
     data = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
@@ -99,8 +115,9 @@ def test_an_array_and_its_lossless_file_give_the_same_pixels() -> None:
         encode(gradient("L", (64, 64)))[:100],
         encode(gradient("L"), "GIF"),
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        encode(gradient("L"), exif=b"II*\0"),
     ],
-    ids=["empty", "text", "cut off", "gif", "svg"],
+    ids=["empty", "text", "cut off", "gif", "svg", "exif"],
 )
 def test_what_is_not_a_usable_picture_is_an_image_error(data: bytes) -> None:
     with pytest.raises(ImageError):

@@ -7,59 +7,21 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import httpx
 import pytest
 
 from .serving_helpers import (
+    clients,
     eventually,
+    more,
     rows,
     running_server,
 )
 
-PNG = {"Content-Type": "image/png"}
 COUNT = "SELECT count(*) FROM predictions"
-
-
-@contextlib.contextmanager
-def clients(url: httpx.URL, digit: bytes, number: int = 4) -> Iterator[Counter[str]]:
-    """Clients that ask without a pause, each time by a new connection; counts what they get."""
-    answers: Counter[str] = Counter()
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.is_set():
-            connection = HTTPConnection(url.host, url.port, timeout=30)
-            try:
-                connection.request("POST", "/v1/predict", digit, PNG)
-                answers[str(connection.getresponse().status)] += 1
-            except (OSError, HTTPException) as error:
-                answers[type(error).__name__] += 1
-                time.sleep(0.01)
-            finally:
-                connection.close()
-
-    threads = [threading.Thread(target=ask) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
-def more(answers: Counter[str], number: int = 50) -> None:
-    """Wait for so many more answers."""
-    goal = answers["200"] + number
-    assert eventually(lambda: answers["200"] >= goal), answers
 
 
 class Postgresql:
@@ -186,4 +148,5 @@ def test_clients_that_hang_up_leave_nothing_behind(model_dir: Path, digit: bytes
                     connection.sendall(part)
             more(answers)
         assert set(answers) == {"200"}
+        # Those who hung up while they waited count as waiting no more.
         assert re.search(r"^prediction_queue_depth\S* 0\.0$", server.get("/metrics").text, re.M)

@@ -3,25 +3,34 @@
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from package_name.serving.store import Store, feedback, predictions
+
 from .serving_helpers import (
+    PNG,
+    clients,
     eventually,
+    more,
+    png,
     rows,
     running_server,
 )
-
-PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -144,6 +153,85 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(
         assert answers[-1].headers["retry-after"] == "1"
 
 
+def test_a_keys_rate_is_that_of_all_workers_together(
+    model_dir: Path, tmp_path: Path, digit: bytes
+) -> None:
+    keys = tmp_path / "keys.json"
+    token = run_module("keys", "create", "slow", "--rate", "20", api_keys_file=keys)
+    settings = {"environment": "production", "api_keys_file": keys, "num_workers": 4}
+    headers = PNG | {"Authorization": f"Bearer {token}"}
+    with running_server(model_dir, **settings) as client:
+        start = time.monotonic()
+        alone = [
+            client.post("/v1/predict", content=digit, headers=headers).status_code
+            for _ in range(20)
+        ]
+        assert alone == [200] * 20  # by one connection, so to one worker
+        url = f"{client.base_url}/v1/predict"
+        others = [httpx.post(url, content=digit, headers=headers).status_code for _ in range(40)]
+        allowed = 20 + 20 * (time.monotonic() - start)
+        assert 20 + others.count(200) <= allowed + 4
+        assert 429 in others
+
+
+@pytest.mark.parametrize(("name", "rate"), [("shop", "0"), ("shop", "nan"), ("kl\u00fc", "1")])
+def test_a_key_that_could_never_be_used_is_not_made(tmp_path: Path, name: str, rate: str) -> None:
+    file = tmp_path / "keys.json"
+    command = [sys.executable, "-m", "package_name.serving.keys", "create", name, "--rate", rate]
+    environment = os.environ | {"API_KEYS_FILE": str(file)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert not file.exists()
+
+
+def test_what_is_too_old_is_deleted_while_nothing_happens(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/predictions.db"
+    times = [datetime.now(UTC) - timedelta(days=days) for days in (10, 1)]
+    writer = Store(url, max_bytes=100_000, retention_days=0)
+    for number, when in enumerate(times):
+        writer.add(predictions, prediction_row(str(number), when))
+        for prediction_id in (str(number), "unknown"):
+            row = {"prediction_id": prediction_id, "time": when, "api_key": None, "label": "3"}
+            writer.add(feedback, row)
+    writer.stop()
+    assert len(rows(url, "SELECT * FROM feedback")) == 4
+
+    store = Store(url, max_bytes=100_000, retention_days=5)
+    try:
+        assert eventually(lambda: rows(url, "SELECT id FROM predictions") == [("1",)])
+    finally:
+        store.stop()
+    ids = rows(url, "SELECT prediction_id FROM feedback ORDER BY prediction_id")
+    assert ids == [("1",), ("unknown",)]
+
+
+def test_a_database_that_is_back_at_the_end_gets_its_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "not-there-yet"
+    url = f"sqlite:///{folder}/predictions.db"
+    store = Store(url, max_bytes=100_000, retention_days=0)
+    store.add(predictions, prediction_row("1", datetime.now(UTC)))
+    time.sleep(0.5)  # the first try fails
+    folder.mkdir()
+    store.stop()
+    assert rows(url, "SELECT id FROM predictions") == [("1",)]
+
+
+def prediction_row(number: str, when: datetime) -> dict[str, Any]:
+    return {
+        "id": number,
+        "time": when,
+        "model_sha256": "0" * 64,
+        "api_key": None,
+        "label": "3",
+        "probabilities": [1.0],
+        "pixel_mean": 0.0,
+        "pixel_std": 0.0,
+        "num_bytes": 1,
+        "image": None,
+    }
+
+
 def test_a_database_that_is_down_fails_no_prediction_and_gets_the_rows_later(
     model_dir: Path, tmp_path: Path, digit: bytes
 ) -> None:
@@ -212,34 +300,82 @@ def test_a_client_that_sends_too_slowly_is_given_up(model_dir: Path, digit: byte
 def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_answer(
     model_dir: Path, digit: bytes
 ) -> None:
-    with running_server(model_dir, max_queue_size=1) as client, ThreadPoolExecutor(32) as pool:
+    large = png(np.zeros((3000, 3000), np.uint8))  # takes its time
+    with running_server(model_dir, max_queue_size=2) as client, ThreadPoolExecutor(8) as pool:
         answers = list(
             pool.map(
-                lambda _: httpx.post(f"{client.base_url}/v1/predict", content=digit, headers=PNG),
-                range(200),
+                lambda _: httpx.post(f"{client.base_url}/v1/predict", content=large, headers=PNG),
+                range(24),
             )
         )
-        assert {answer.status_code for answer in answers} <= {200, 503}
-        assert client.post("/v1/predict", content=digit, headers=PNG).status_code == 200
+        assert {answer.status_code for answer in answers} == {200, 503}
         refused = [answer for answer in answers if answer.status_code == 503]
         assert all(answer.headers["retry-after"] == "1" for answer in refused)
+        assert client.post("/v1/predict", content=digit, headers=PNG).status_code == 200
 
 
 def test_a_worker_that_is_killed_is_replaced(
     model_dir: Path, digit: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with running_server(model_dir, num_workers=2) as client:
-        log = capfd.readouterr().out
-        process_id = int(re.findall(r"Started server process \[(\d+)\]", log)[0])
-        os.kill(process_id, 9)
-        assert eventually(lambda: "starting another" in capfd.readouterr().out)
-        time.sleep(0.2)
+    log = ""
 
-        def works() -> bool:
-            try:
-                answer = httpx.post(f"{client.base_url}/v1/predict", content=digit, headers=PNG)
-            except httpx.TransportError:
-                return False
-            return answer.status_code == 200
+    def started() -> list[str]:
+        nonlocal log
+        log += capfd.readouterr().out
+        return re.findall(r"Started server process \[(\d+)\]", log)
 
-        assert eventually(works)
+    with running_server(model_dir, num_workers=2) as server:
+        assert eventually(lambda: len(started()) == 2)
+        with clients(server.base_url, digit) as answers:
+            more(answers)
+            os.kill(int(started()[0]), signal.SIGKILL)
+            assert eventually(lambda: len(started()) == 3), log
+            more(answers)
+        assert "starting another" in log
+        # At most what was on its way to the one that was killed.
+        assert sum(answers.values()) - answers["200"] <= 10, answers
+
+
+def test_workers_that_cannot_start_end_the_service(model_dir: Path, tmp_path: Path) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(
+        "import sys\n"
+        "from package_name.serving.server import bind, supervise\n"
+        "from package_name.serving.settings import Settings\n"
+        "if __name__ == '__main__':\n"
+        "    settings = Settings(num_workers=2, port=0)\n"
+        "    sys.exit(supervise(settings, bind(settings)))\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {
+        "DATABASE_URL": "nonsense",
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+    }
+    command = [sys.executable, str(script)]
+    result = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 3
+    assert b"stopping" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"DATABASE_URL": "postgres://localhost/a"}, "error: DATABASE_URL cannot be used: "),
+        ({"MAX_PIXELS": "many"}, "error: MAX_PIXELS=many: "),
+        ({"PORT": "in use"}, "error: cannot listen on 127.0.0.1:"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_sentence(
+    settings: dict[str, str], message: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        if settings.get("PORT"):
+            settings = {"PORT": str(taken.getsockname()[1])}
+        command = [sys.executable, "-m", "package_name.serving"]
+        environment = os.environ | settings
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1 or "DATABASE_URL" in settings

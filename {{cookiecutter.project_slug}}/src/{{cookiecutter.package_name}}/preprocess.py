@@ -8,16 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000
+TURNS = {  # EXIF's orientations; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(UserError):
     """Bytes that are not a usable picture; the message says why, in words for the sender."""
+
+
+class TooManyPixelsError(ImageError):
+    """A picture that is larger than allowed; it has not been decoded."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +56,25 @@ def decode_image(
     animation, the first frame is taken.
 
     Raises:
-        ImageError: not a picture of these formats, cut off, or more than `max_pixels` pixels.
+        TooManyPixelsError: it has more than `max_pixels` pixels.
+        ImageError: it is not a picture of these formats, or a broken one.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise ImageError(
+                raise TooManyPixelsError(
                     f"{image.width}x{image.height} is too large: at most {max_pixels:,} pixels"
                 )
+            # A JPEG is decoded at a half, a quarter or an eighth of its size where that will do.
+            image.draft(None, (2 * max(spec.height, spec.width),) * 2)
             return image_to_array(image, spec)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise ImageError(f"too many pixels; at most {max_pixels:,} are read") from None
+        raise TooManyPixelsError(f"too many pixels; at most {max_pixels:,} are read") from None
     except UnidentifiedImageError:
         raise ImageError(f"not a picture in one of the formats {', '.join(FORMATS)}") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-    ) as error:  # what Pillow raises on broken files
+    except Exception as error:  # Pillow raises nearly everything on broken files
         raise ImageError(f"the picture is broken: {error}") from None
 
 
@@ -71,16 +82,17 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
     """Bring an opened picture of any mode and size to `uint8 (C, H, W)`; see `decode_image`."""
     mode = "L" if spec.channels == 1 else "RGB"
     image.load()
-    has_notes = bool(image.info)  # the orientation would be one of them
+    orientation = image.getexif().get(ExifTags.Base.Orientation) if image.info else None
     if image.mode not in ("L", "RGB"):
         image = _flatten(image)
-    if has_notes:
-        ImageOps.exif_transpose(image, in_place=True)
     if image.mode != mode:
         image = image.convert(mode)
-    size = (spec.width, spec.height)
+    is_on_its_side = orientation in (5, 6, 7, 8)
+    size = (spec.height, spec.width) if is_on_its_side else (spec.width, spec.height)
     if image.size != size:
         image = ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])  # last, when it is small
     array = np.asarray(image, dtype=np.uint8)  # (H, W) or (H, W, C)
     if spec.channels == 1:
         return array[None]
@@ -90,11 +102,11 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
 def _flatten(image: Image.Image) -> Image.Image:
     """Bring the rarer modes to L or RGB: 16 bits to 8, transparency onto white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-        return Image.fromarray(
-            (np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        )
+        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        if image.mode != "RGBA":
+            image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
+    return image.convert("L" if image.mode == "1" else "RGB")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..preprocess import ImageError, decode_image
+from ..preprocess import TooManyPixelsError, decode_image
 from . import metrics
 from .predictor import Predictor
 
@@ -24,7 +24,8 @@ Pixels = npt.NDArray[np.uint8]
 
 MAX_BATCH_SECONDS = 0.005  # that a batch may take on the event loop
 MAX_BLOCKING_SECONDS = 0.025  # that batches in a row may keep the loop from other things
-MAX_BLOCKING_BYTES = 32_768  # larger files are decoded on a thread, whatever the model takes
+MAX_BLOCKING_BYTES = 32_768  # larger files are decoded on a thread,
+MAX_BLOCKING_PIXELS = 262_144  # and larger pictures, too
 
 
 @dataclass(slots=True)
@@ -45,11 +46,10 @@ class Classified:
 
 @dataclass(slots=True)
 class _Job:
-    picture: bytes
+    pixels: Pixels  # (C, H, W)
+    decode: float
+    queued: float
     future: asyncio.Future[Classified]
-    pixels: Pixels | None = None  # (C, H, W)
-    queued: float = 0.0
-    decode: float = 0.0
 
 
 _Result = tuple[_Job, Classified | Exception]
@@ -67,7 +67,9 @@ class Batcher:
         self._is_busy = False
         self._batch_seconds = 0.0  # of late: a moving average
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "model")
+        self._model_thread = ThreadPoolExecutor(1, "model")
+        # One large picture at a time, since each may take hundreds of megabytes.
+        self._decode_thread = ThreadPoolExecutor(1, "decode")
 
     async def classify(self, picture: bytes) -> Classified:
         """Decode one picture and predict its class.
@@ -77,10 +79,10 @@ class Batcher:
         """
         self.num_waiting += 1
         try:
-            job = _Job(picture, self._loop.create_future())
-            if len(picture) > MAX_BLOCKING_BYTES:
-                await asyncio.to_thread(self._decode, job)
-            job.queued = time.perf_counter()
+            start = time.perf_counter()
+            pixels = await self._decode(picture)
+            queued = time.perf_counter()
+            job = _Job(pixels, queued - start, queued, self._loop.create_future())
             self._jobs.append(job)
             if not self._is_busy:
                 self._is_busy = True
@@ -88,17 +90,32 @@ class Batcher:
             return await job.future
         finally:
             self.num_waiting -= 1
+            metrics.QUEUE_DEPTH.set(self.num_waiting)
 
     def stop(self) -> None:
         """Finish what is running."""
-        self._thread.shutdown()
+        self._decode_thread.shutdown()
+        self._model_thread.shutdown()
+
+    async def _decode(self, picture: bytes) -> Pixels:
+        """Small pictures right here: the way to a thread and back would take longer."""
+        spec = self.predictor.metadata.image
+        if len(picture) <= MAX_BLOCKING_BYTES:
+            try:
+                return decode_image(picture, spec, min(MAX_BLOCKING_PIXELS, self.max_pixels))
+            except TooManyPixelsError:
+                pass  # for here
+        return await self._loop.run_in_executor(
+            self._decode_thread, decode_image, picture, spec, self.max_pixels
+        )
 
     def _start_batch(self) -> None:
         end = time.perf_counter() + MAX_BLOCKING_SECONDS
         while self._jobs and self._batch_seconds < MAX_BATCH_SECONDS and time.perf_counter() < end:
             _deliver(self._classify(self._next_jobs()))
         if self._jobs and self._batch_seconds >= MAX_BATCH_SECONDS:
-            batch = self._loop.run_in_executor(self._thread, self._classify, self._next_jobs())
+            jobs = self._next_jobs()
+            batch = self._loop.run_in_executor(self._model_thread, self._classify, jobs)
             batch.add_done_callback(self._finish_batch)
             return
         self._is_busy = bool(self._jobs)
@@ -110,36 +127,22 @@ class Batcher:
         self._start_batch()
 
     def _next_jobs(self) -> list[_Job]:
+        metrics.QUEUE_DEPTH.set(self.num_waiting)
         size = min(len(self._jobs), self.max_batch_size)
         jobs = [self._jobs.popleft() for _ in range(size)]
-        metrics.QUEUE_DEPTH.set(len(self._jobs))
         return [job for job in jobs if not job.future.done()]  # done: timed out
 
     def _classify(self, jobs: list[_Job]) -> list[_Result]:
         start = time.perf_counter()
-        ready: list[_Job] = []
-        results: list[_Result] = []
-        for job in jobs:
-            try:
-                if job.pixels is None:
-                    self._decode(job)
-                ready.append(job)
-            except ImageError as error:
-                results.append((job, error))
         try:
-            return results + self._predict(ready, start) if ready else results
+            return self._predict(jobs, start) if jobs else []
         except Exception as error:  # belongs to those who wait for an answer
-            return results + [(job, error) for job in ready]
+            return [(job, error) for job in jobs]
         finally:
             self._batch_seconds += (time.perf_counter() - start - self._batch_seconds) / 8
 
-    def _decode(self, job: _Job) -> None:
-        start = time.perf_counter()
-        job.pixels = decode_image(job.picture, self.predictor.metadata.image, self.max_pixels)
-        job.decode = time.perf_counter() - start
-
     def _predict(self, jobs: list[_Job], start: float) -> list[_Result]:
-        pixels = np.stack([job.pixels for job in jobs if job.pixels is not None])  # (N, C, H, W)
+        pixels = np.stack([job.pixels for job in jobs])  # (N, C, H, W)
         inference_start = time.perf_counter()
         probabilities = self.predictor.predict(pixels)
         inference = time.perf_counter() - inference_start

@@ -115,11 +115,18 @@ def main() -> None:
     """Measure, and write build/bench/serving.md and serving.svg."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
-    request = make_request(Settings().model_dir)
+    try:
+        request = make_request(Settings().model_dir)
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} not found: run the pipeline first, with `make repro`")
     OUTPUT.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, (OUTPUT / "service.log").open("w") as log:
-        settings = {"PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/bench.db"}
+        settings = {
+            "PORT": str(port),
+            "DATABASE_URL": f"sqlite:///{folder}/bench.db",
+            "ENVIRONMENT": "development",  # no key is needed
+        }
         command = [sys.executable, "-m", __package__]
         service = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
         try:

@@ -12,7 +12,10 @@ import argparse
 import hashlib
 import hmac
 import json
+import math
+import mmap
 import secrets
+import struct
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -26,6 +29,8 @@ from .settings import Settings
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 RELOAD_SECONDS = 1.0
+NUM_BUCKETS = 2**20  # so many that two keys hardly ever share one
+BUCKET = struct.Struct("dd")  # requests left, as of when; monotonic, in seconds
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,13 @@ class KeyFile:
         """Add a key and give its text, which is not stored and cannot be had again.
 
         Raises:
-            UserError: there is a key of this name, or the name has other characters than allowed.
+            UserError: there is a key of this name, the name has other characters than allowed, or
+                the rate allows nothing.
         """
-        if not name.replace("-", "").isalnum():
-            raise UserError(f"{name!r} is not a name for a key: use letters, digits and -")
+        if not (name.isascii() and name.replace("-", "").isalnum()):
+            raise UserError(f"{name!r} is not a name for a key: use A to Z, a to z, digits and -")
+        if not (math.isfinite(rate) and rate > 0):
+            raise UserError(f"{rate:g} requests per second is no rate: it has to be more than 0")
         if name in self.load():
             raise UserError(f"there is a key named {name} already: revoke it, or choose another")
         token = f"{name}.{secrets.token_urlsafe(32)}"
@@ -108,23 +116,31 @@ def _read(path: Path) -> dict[str, ApiKey]:
 class RateLimiter:
     """A token bucket for each key; as many requests as a second allows may come at once.
 
-    num_workers: each worker process allows its share of a key's rate.
+    The buckets are in a file, which all workers share. Two that look into one at the same moment
+    may let a request too many through; a lock would cost every request more than that is worth.
+
+    file: made where there is none; without a name for it, the buckets are this process's alone.
     """
 
-    def __init__(self, num_workers: int) -> None:
-        self.num_workers = num_workers
-        self._buckets: dict[str, tuple[float, float]] = {}  # name: requests left, as of when
+    def __init__(self, file: Path | None) -> None:
+        size = NUM_BUCKETS * BUCKET.size
+        if file is None:
+            self._buckets = mmap.mmap(-1, size)
+            return
+        with file.open("a+b") as opened:
+            opened.truncate(size)
+            self._buckets = mmap.mmap(opened.fileno(), size)
 
     def wait_seconds(self, key: ApiKey) -> float:
         """Take one request from the key's bucket; where it is empty, for how long it will be."""
-        rate = key.rate / self.num_workers
-        burst = max(rate, 1.0)
+        place = int(key.sha256[:8], 16) % NUM_BUCKETS * BUCKET.size
+        burst = max(key.rate, 1.0)
         now = time.monotonic()
-        left, since = self._buckets.get(key.name, (burst, now))
-        left = min(burst, left + (now - since) * rate)
+        left, since = BUCKET.unpack_from(self._buckets, place)
+        left = min(burst, left + (now - since) * key.rate) if since else burst
         allowed = left >= 1
-        self._buckets[key.name] = (left - 1 if allowed else left, now)
-        return 0.0 if allowed else (1 - left) / rate
+        BUCKET.pack_into(self._buckets, place, left - 1 if allowed else left, now)
+        return 0.0 if allowed else (1 - left) / key.rate
 
 
 def main() -> None:

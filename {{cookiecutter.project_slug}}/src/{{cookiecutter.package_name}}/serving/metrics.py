@@ -36,7 +36,7 @@ BATCH_SIZE = Histogram(
     "prediction_batch_size", "Pictures in one inference", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
 QUEUE_DEPTH = Gauge(
-    "prediction_queue_depth", "Requests that wait for the model", multiprocess_mode="livesum"
+    "prediction_queue_depth", "Pictures that wait for the model", multiprocess_mode="livesum"
 )
 PREDICTIONS = Counter("predictions", "Predictions by class", ["label"])
 CONFIDENCE = Histogram(

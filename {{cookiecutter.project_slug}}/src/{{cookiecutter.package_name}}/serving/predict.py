@@ -47,16 +47,12 @@ class FastPath:
             await self.app(scope, receive, send)
             return
         scope["app"] = self.app
-        if is_overloaded(self.app.state.service):
-            # Before anything else, and without a line in the log: while there is too much to do,
-            # saying no has to cost next to nothing.
-            metrics.REJECTED.labels("overload").inc()
-            scope["is_logged"] = False
-            await asyncio.sleep(REJECTION_SECONDS)
-            await OVERLOADED(scope, receive, send)
-            return
         try:
-            response = await predict(Request(scope, receive, send))
+            # Before anything else: while there is too much to do, no has to cost next to nothing.
+            if is_overloaded(self.app.state.service):
+                response = await refuse(scope)
+            else:
+                response = await predict(Request(scope, receive, send))
         except HTTPException as error:
             response = problem_response(error.status_code, error.detail, error.headers)
         except ClientDisconnect:
@@ -77,6 +73,8 @@ async def predict(request: Request) -> Response:
     try:
         async with asyncio.timeout(service.settings.request_timeout_seconds):
             picture = await read_picture(request, service.settings.max_body_bytes)
+            if is_overloaded(service):  # by now
+                return await refuse(request.scope)
             result = await batcher.classify(picture)
     except ImageError as error:
         raise HTTPException(422, str(error)) from None
@@ -97,6 +95,14 @@ def is_overloaded(service: Service) -> bool:
     """Whether as many requests wait as may."""
     batcher = service.batcher
     return batcher is not None and batcher.num_waiting >= service.settings.max_queue_size
+
+
+async def refuse(scope: Scope) -> Response:
+    """The answer to one request too many; it leaves no line in the log."""
+    metrics.REJECTED.labels("overload").inc()
+    scope["is_logged"] = False
+    await asyncio.sleep(REJECTION_SECONDS)
+    return OVERLOADED
 
 
 def _prediction(

@@ -43,11 +43,14 @@ class Predictor:
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.log_severity_level = 3  # errors; its warnings say nothing a user can act on
-        session = ort.InferenceSession(
-            model_file.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-        predictor = cls(metadata, session)
-        predictor.predict(np.zeros((1, *metadata.image.shape), dtype=np.uint8))  # warm up
+        try:
+            session = ort.InferenceSession(
+                model_file.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+            predictor = cls(metadata, session)
+            predictor.predict(np.zeros((1, *metadata.image.shape), dtype=np.uint8))  # warm up
+        except Exception as error:  # ONNX Runtime has many kinds, with no common one
+            raise ModelError(f"{model_file} cannot be used: {error}") from None
         return predictor
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -69,5 +72,5 @@ def _load_metadata(folder: Path) -> ModelMetadata:
     except FileNotFoundError:
         message = f"{folder / METADATA_FILE} not found: run the pipeline, or set MODEL_DIR"
         raise ModelError(message) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"{folder / METADATA_FILE} is broken: {error!r}") from None

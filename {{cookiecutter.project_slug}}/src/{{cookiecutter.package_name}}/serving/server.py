@@ -13,27 +13,50 @@ from multiprocessing.context import SpawnProcess
 
 import uvicorn
 from prometheus_client import multiprocess
+from pydantic import ValidationError
+from sqlalchemy.exc import ArgumentError
 
 from .logs import LOG_CONFIG
 from .settings import Settings
+from .store import connect
 
 logger = logging.getLogger(__name__)
+
+STARTUP_FAILURE = 3  # uvicorn's own exit code for it
 
 
 def main() -> None:
     """Serve until SIGTERM; then finish what is in flight."""
-    settings = Settings()
-    listener = bind(settings)  # here, so that a port that is taken is one error and not many
+    settings, listener = prepare()
     if settings.num_workers == 1:
         serve(settings, listener)
         return
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add up their metrics
-        supervise(settings, listener)
+        os.environ["SHARED_FOLDER"] = folder
+        sys.exit(supervise(settings, listener))
 
 
-def supervise(settings: Settings, listener: socket.socket) -> None:
-    """Run the workers, and start one again that dies.
+def prepare() -> tuple[Settings, socket.socket]:
+    """The settings and the port, checked here, so that what is wrong is said once and in a line."""
+    try:
+        settings = Settings()
+        connect(settings.database_url).dispose()
+        return settings, bind(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        sys.exit(f"error: {name}={first['input']}: {first['msg']}")
+    except (ArgumentError, ImportError) as error:
+        sys.exit(f"error: DATABASE_URL cannot be used: {error}")
+    except OSError as error:
+        sys.exit(f"error: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+
+
+def supervise(settings: Settings, listener: socket.socket) -> int:
+    """Run the workers, and start one again that is killed; give the exit code.
+
+    A worker that ends by itself, with an error, would do so again: then all of them end.
 
     On Linux each worker listens on a socket of its own, between which the kernel spreads the
     connections. From a socket that all of them share, the first to wake up takes all there are.
@@ -53,18 +76,24 @@ def supervise(settings: Settings, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     workers = [start() for _ in range(settings.num_workers)]
-    while not stopping.wait(0.2):
+    failure = 0
+    while not failure and not stopping.wait(0.2):
         for index, worker in enumerate(workers):
-            if not worker.is_alive():
-                logger.error(
-                    "worker %s ended with %s: starting another", worker.pid, worker.exitcode
-                )
-                multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-                workers[index] = start()
+            code = worker.exitcode
+            if code is None:
+                continue
+            multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+            if code > 0:
+                logger.error("worker %s ended with %s: stopping", worker.pid, code)
+                failure = code
+                break
+            logger.error("worker %s ended with %s: starting another", worker.pid, code)
+            workers[index] = start()
     for worker in workers:
         worker.terminate()
     for worker in workers:
         worker.join()
+    return failure
 
 
 def serve(settings: Settings, listener: socket.socket | None) -> None:
@@ -80,15 +109,19 @@ def serve(settings: Settings, listener: socket.socket | None) -> None:
         server_header=False,
         timeout_graceful_shutdown=30,
     )
-    uvicorn.Server(config).run([listener or bind(settings, share_port=True)])
+    server = uvicorn.Server(config)
+    server.run([listener or bind(settings, share_port=True)])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def bind(settings: Settings, *, share_port: bool = False) -> socket.socket:
     """A socket on the host and port of the settings."""
-    family, *_, address = socket.getaddrinfo(
+    family, kind, protocol, _, address = socket.getaddrinfo(
         settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol, so that asyncio knows a TCP socket and sends small answers at once.
+    listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if share_port:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -28,7 +28,7 @@ class Service:
             settings.database_url, settings.max_buffered_bytes, settings.retention_days
         )
         self._keys = KeyFile(settings.api_keys_file)
-        self._limiter = RateLimiter(settings.num_workers)
+        self._limiter = RateLimiter(settings.shared_folder and settings.shared_folder / "rates")
         if settings.environment == "development":
             logger.warning(
                 "API KEYS ARE OFF: everybody who reaches this port may use the service. "

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
 
     environment: `development` lets everybody in; `production` wants API keys.
     num_workers: processes, each with a copy of the model. num_threads: of one inference.
-    max_queue_size: requests that a worker has taken and not answered; beyond it, 503.
+    shared_folder: of the workers; the process that starts them sets it.
+    max_queue_size: pictures that a worker has and has not answered; beyond it, 503.
+    max_pixels: of a picture; decoding one takes about 20 bytes for each, at most.
     keep_images: whether pictures are stored, always or where a request has `?keep_image=true`.
     retention_days: after which stored predictions are deleted; 0 keeps them for ever.
     max_buffered_bytes: of rows that wait for the database; more are dropped and counted.
@@ -46,12 +48,13 @@ class Settings(BaseSettings):
     model_poll_seconds: PositiveFloat = 2.0
     num_workers: PositiveInt = min(num_cores(), 8)
     num_threads: PositiveInt = max(1, num_cores() // 8)
+    shared_folder: Path | None = None
 
     max_batch_size: PositiveInt = 16
     max_queue_size: PositiveInt = 256
     request_timeout_seconds: PositiveFloat = 10.0
     max_body_bytes: PositiveInt = 10_000_000
-    max_pixels: PositiveInt = 40_000_000
+    max_pixels: PositiveInt = 16_000_000
 
     api_keys_file: Path = Path("api-keys.json")
 

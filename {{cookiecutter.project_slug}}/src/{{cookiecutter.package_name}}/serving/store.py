@@ -111,13 +111,14 @@ class Store:
 
     def _run(self) -> None:
         is_down = False
-        while not (self._stopping.is_set() and (is_down or not self._rows)):
+        while True:
             if len(self._rows) < MAX_ROWS:
                 self._stopping.wait(WRITE_SECONDS)  # a few large writes cost less than many small
-            if not self._rows:
-                continue
+            is_last = self._stopping.is_set()
             try:
-                self._write_some()
+                if self._rows:
+                    self._write_some()
+                self._clean_up()
                 is_down = False
             except SQLAlchemyError as error:
                 metrics.STORE_ERRORS.inc()
@@ -125,11 +126,11 @@ class Store:
                     logger.exception("the database does not take rows; they wait: %s", error)
                 is_down = True
                 self._stopping.wait(RETRY_SECONDS)
+            if is_last and (is_down or not self._rows):
+                return
 
     def _write_some(self) -> None:
-        if not self._has_tables:
-            _create_tables(self._engine)
-            self._has_tables = True
+        self._create_tables()
         rows = [self._rows[index] for index in range(min(len(self._rows), MAX_ROWS))]
         with self._engine.begin() as connection:
             for table in (predictions, feedback):
@@ -137,31 +138,36 @@ class Store:
                 if values:
                     # Rows are written again where a connection broke after they were committed.
                     connection.execute(self._insert(table).on_conflict_do_nothing(), values)
-            self._clean_up(connection)
         for _ in rows:  # only now that they are safe
             self._rows.popleft()
         with self._lock:
             self._num_bytes -= sum(_size(row) for _, row in rows)
         metrics.STORE_WRITTEN.inc(len(rows))
 
-    def _clean_up(self, connection: sa.Connection) -> None:
+    def _clean_up(self) -> None:
+        """Once an hour, delete what is too old, and feedback whose prediction is."""
         now = time.monotonic()
         if not self.retention_days or now < self._next_clean_up:
             return
-        self._next_clean_up = now + CLEAN_UP_SECONDS
+        self._create_tables()
         oldest = datetime.now(UTC) - timedelta(days=self.retention_days)
         old = sa.select(predictions.c.id).where(predictions.c.time < oldest)
-        connection.execute(feedback.delete().where(feedback.c.prediction_id.in_(old)))
-        connection.execute(predictions.delete().where(predictions.c.time < oldest))
+        is_old = (feedback.c.time < oldest) | feedback.c.prediction_id.in_(old)
+        with self._engine.begin() as connection:
+            connection.execute(feedback.delete().where(is_old))
+            connection.execute(predictions.delete().where(predictions.c.time < oldest))
+        self._next_clean_up = now + CLEAN_UP_SECONDS
 
-
-def _create_tables(engine: sa.Engine) -> None:
-    """Create what is missing; another worker may do so at the same moment."""
-    with engine.begin() as connection:
-        for table in schema.sorted_tables:
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in table.indexes:
-                connection.execute(CreateIndex(index, if_not_exists=True))
+    def _create_tables(self) -> None:
+        """Create what is missing; another worker may do so at the same moment."""
+        if self._has_tables:
+            return
+        with self._engine.begin() as connection:
+            for table in schema.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+        self._has_tables = True
 
 
 def labelled_images(engine: sa.Engine) -> Iterable[tuple[str, str, bytes]]:
