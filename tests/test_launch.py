@@ -165,12 +165,21 @@ def kill_processes(host: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_hosts_train_one_model(hosts: dict[str, str], project: Bake) -> None:
+def test_two_hosts_train_one_model_by_what_skypilot_would_run(
+    hosts: dict[str, str], project: Bake
+) -> None:
     change = project.read("params.yaml").replace("epochs: 30", "epochs: 3")
     (project.path / "params.yaml").write_text(change, encoding="utf-8")
-    address = f"--master-addr={hosts['dl-a']}"
+    script = yaml.safe_load(project.read("deploy/launch/skypilot.yaml"))["run"]
+    # The variables that SkyPilot sets: https://docs.skypilot.co/en/latest/running-jobs/environment-variables.html
+    told = {
+        "SKYPILOT_TASK_ID": "sky-managed-2026-01-01-00-00-00-000000_my-project_1-0",
+        "SKYPILOT_NODE_IPS": "\n".join(hosts.values()),
+        "SKYPILOT_NUM_NODES": "2",
+        "SKYPILOT_NUM_GPUS_PER_NODE": "1",
+    }
     processes = [
-        torchrun(project, host, "--nnodes=2", address, f"--node-rank={rank}")
+        start(project, host, ["bash", "-c", script], told | {"SKYPILOT_NODE_RANK": str(rank)})
         for rank, host in enumerate(hosts)
     ]
     assert [process.wait(timeout=JOB_SECONDS) for process in processes] == [0, 0]
@@ -182,16 +191,21 @@ def test_a_host_that_goes_away_leaves_the_other_to_finish(
     hosts: dict[str, str], project: Bake
 ) -> None:
     meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={hosts['dl-a']}:29400", "--rdzv-id=1"]
-    elastic = ["--nnodes=1:2", "--max-restarts=3", *meeting]
+    elastic = [".venv/bin/torchrun", "--nnodes=1:2", "--max-restarts=3", *meeting]
     first, second = (
-        torchrun(
+        start(
             project,
             host,
-            *elastic,
-            f"--local-addr={address}",
-            # A host in a namespace has the name of the machine, and cannot tell by it
-            # that the place to meet is its own.
-            f"--rdzv-conf=is_host={host == 'dl-a'},last_call_timeout=2,keep_alive_interval=1",
+            [
+                *elastic,
+                f"--local-addr={address}",
+                # A host in a namespace has the name of the machine, and cannot tell by it
+                # that the place to meet is its own.
+                f"--rdzv-conf=is_host={host == 'dl-a'},last_call_timeout=2,keep_alive_interval=1",
+                "-m",
+                f"{project.package}.stages.train",
+            ],
+            {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
         )
         for host, address in hosts.items()
     )
@@ -209,18 +223,15 @@ def test_a_host_that_goes_away_leaves_the_other_to_finish(
     assert found["best_validation_accuracy"] > 0.97
 
 
-def torchrun(project: Bake, host: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start training on one of the hosts."""
-    module = ["-m", f"{project.package}.stages.train"]
+def start(
+    project: Bake, host: str, command: list[str], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command in the project's folder on one of the hosts."""
+    own = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"}
     return subprocess.Popen(
-        ["ip", "netns", "exec", host, ".venv/bin/torchrun", *arguments, *module],
+        ["ip", "netns", "exec", host, *command],
         cwd=project.path,
-        env=clean_environment()
-        | {
-            "OMP_NUM_THREADS": "1",
-            "GLOO_SOCKET_IFNAME": "cable",
-            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-        },
+        env=clean_environment() | own | environment,
     )
 
 

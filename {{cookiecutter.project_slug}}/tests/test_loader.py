@@ -10,7 +10,7 @@ import torch
 
 from package_name.data import storage
 from package_name.data.dataset import Split, load_split
-from package_name.data.loader import BatchLoader
+from package_name.data.loader import BatchLoader, epoch_seed
 from package_name.data.storage import (
     Location,
     OnDevice,
@@ -74,6 +74,12 @@ def test_an_epochs_shuffling_and_augmentation_follow_from_its_number_alone(
     for (images, labels), (same, same_labels) in zip(batches.epoch(2), again.epoch(2), strict=True):
         assert images.equal(same)
         assert labels.equal(same_labels)
+
+
+def test_no_two_epochs_or_processes_share_a_seed() -> None:
+    epochs = [epoch_seed(0, epoch) for epoch in range(50)]
+    processes = [epoch_seed(0, epoch, rank) for epoch in range(50) for rank in range(4)]
+    assert len({*epochs, *processes}) == 250
 
 
 @pytest.mark.parametrize("location", ["device", "disk"])

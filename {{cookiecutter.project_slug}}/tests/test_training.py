@@ -139,6 +139,14 @@ def test_an_interrupted_run_ends_with_the_same_weights_to_the_bit(tmp_path: Path
     ]
 
 
+def test_a_runs_time_is_that_of_all_its_parts(tmp_path: Path) -> None:
+    run(tmp_path)
+    state = load_run(tmp_path / "last.pt")
+    assert state is not None
+    save_run({**state, "finished": False, "seconds": 1000.0}, tmp_path / "last.pt")
+    assert 1000 < run(tmp_path).seconds < 1100
+
+
 def test_a_finished_run_or_one_of_other_code_or_data_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path)
     seen: list[EpochResult] = []

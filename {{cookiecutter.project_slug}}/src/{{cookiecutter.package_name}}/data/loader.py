@@ -73,4 +73,6 @@ class BatchLoader:
 
 def epoch_seed(seed: int, *parts: int) -> int:
     """A seed for one epoch, say, that has nothing to do with its neighbours'."""
-    return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)
+    # Their number is part of it, since numpy takes [1, 2] and [1, 2, 0] for the same.
+    sequence = np.random.SeedSequence([seed, len(parts), *parts])
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)

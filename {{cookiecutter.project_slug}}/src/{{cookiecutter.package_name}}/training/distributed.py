@@ -52,7 +52,8 @@ def join_world(device: torch.device) -> Iterator[World]:
     world = World(*(int(os.environ[variable]) for variable in variables))
     if device.type == "cuda":
         torch.cuda.set_device(world.local_rank)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # gloo is there on GPUs, too: for what the processes say to each other (see `agree`).
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
     finally:
@@ -100,9 +101,9 @@ def total(values: Tensor, world: World) -> Tensor:
     return values
 
 
-def agree(flag: bool, device: torch.device, world: World) -> bool:
-    """Whether any process says yes; all get the same answer."""
-    return flag if world.size == 1 else bool(total(torch.tensor(float(flag), device=device), world))
+def agree(flag: bool, world: World) -> bool:
+    """Whether any process says yes; all get the same answer, without waiting for their devices."""
+    return bool(total(torch.tensor(float(flag)), world))
 
 
 def from_all(value: Any, world: World) -> list[Any]:

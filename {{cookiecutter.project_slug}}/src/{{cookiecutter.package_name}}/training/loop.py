@@ -22,11 +22,15 @@ from .run import EpochResult, TrainingRun
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The curves, and the weights of the epoch with the best validation accuracy."""
+    """The curves, and the weights of the epoch with the best validation accuracy.
+
+    seconds: of the whole run, wherever it was interrupted.
+    """
 
     history: list[EpochResult]
     best: EpochResult
     best_weights: dict[str, Tensor]
+    seconds: float
 
 
 def train(
@@ -98,7 +102,7 @@ def train(
                 run.sums += take_step(run, images, labels, batch_size)
                 run.steps_done += 1
                 num_timed += batch_size
-                if agree(stop.is_set(), device, world) and run.steps_done < num_steps:
+                if agree(stop.is_set(), world) and run.steps_done < num_steps:
                     run.save(checkpoint, fingerprint, finished=False)
                     raise TrainingStoppedError
             # Only here are sums read from the device: reading waits for it.
@@ -123,9 +127,9 @@ def train(
             epochs.set_postfix(loss=f"{train_loss:.3f}", accuracy=f"{validation_accuracy:.4f}")
             if finished:
                 break
-            if agree(stop.is_set(), device, world):
+            if agree(stop.is_set(), world):
                 raise TrainingStoppedError
-    return TrainResult(run.history, run.best, run.best_weights)
+    return TrainResult(run.history, run.best, run.best_weights, run.seconds)
 
 
 def take_step(run: TrainingRun, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:

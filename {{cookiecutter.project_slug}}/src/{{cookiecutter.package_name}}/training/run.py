@@ -1,6 +1,7 @@
 """A training run at one moment: all that a step changes, and so all that a checkpoint holds."""
 
 import copy
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,6 +71,13 @@ class TrainingRun:
         self.steps_done = 0
         self.sums = torch.zeros(2, device=device)
         self._random_states: list[Tensor] = []
+        self._seconds_before = 0.0
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, up to now and before it was interrupted."""
+        return self._seconds_before + time.perf_counter() - self._start
 
     @property
     def measured(self) -> nn.Module:
@@ -118,6 +126,7 @@ class TrainingRun:
             "best_weights": self.best_weights,
             "steps_done": self.steps_done,
             "sums": total(self.sums, self.world),
+            "seconds": self.seconds,
             "random_states": from_all(get_random_state(self.device), self.world),
         }
         if self.world.is_main:
@@ -141,6 +150,7 @@ class TrainingRun:
         self.steps_done = state["steps_done"]
         self.sums += state["sums"].to(self.device) * world.is_main
         self._random_states = state["random_states"]
+        self._seconds_before = state["seconds"]
 
     def _weights(self, model: nn.Module) -> dict[str, Any]:
         return whole_weights(model) if self.config.shard_weights else model.state_dict()
