@@ -194,17 +194,19 @@ def _overload(project: Path, server: Server, picture: Path) -> None:
         time.sleep(1)
         recovered = load(server, port, picture, 64, 2)["good_per_second"]
         statuses = _statuses(server, port)
-    good = during["good_per_second"]
+    good, refused = during["good_per_second"], during["refused"] / OVERLOAD_SECONDS
     write(
         "overload",
-        f"The service with {OVERLOAD_CONNECTIONS} clients that never pause, {OVERLOAD_SECONDS} s",
+        f"The service with {OVERLOAD_CONNECTIONS} clients that never pause, four times what its "
+        f"queues hold, {OVERLOAD_SECONDS} s",
         COMMAND,
         ["", ""],
         [
             ["good answers a second before, 64 clients", f"{peak:,.0f}"],
             ["during", f"{good:,.0f}, {100 * good / peak:.0f} %"],
             ["a second after, 64 clients", f"{recovered:,.0f}, {100 * recovered / peak:.0f} %"],
-            ["refused a second", f"{during['refused'] / OVERLOAD_SECONDS:,.0f}"],
+            ["refused a second", f"{refused:,.0f}"],
+            ["asked for a second", f"{good + refused:,.0f}, {(good + refused) / peak:.1f} times"],
             ["connections that broke or timed out", f"{during['broken']:.0f}"],
             ["statuses of all answers", ", ".join(sorted(statuses))],
             ["resident memory of all workers, MB", f"{before:.0f} before, {after:.0f} after"],

@@ -202,3 +202,11 @@ def test_the_page_and_all_it_refers_to_come_from_the_service(client: httpx.Clien
     paths = re.findall(r'(?:href|src)="(.+?)"', page)
     assert {"static/page.css", "static/page.js"} <= set(paths)
     assert all(client.get(f"/{path}").status_code == 200 for path in paths)
+
+
+def test_the_openapi_document_says_where_a_key_goes(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    operations = {path: next(iter(ways.values())) for path, ways in document["paths"].items()}
+    open_to_all = {path for path, operation in operations.items() if "security" not in operation}
+    assert open_to_all == {"/healthz", "/readyz"}

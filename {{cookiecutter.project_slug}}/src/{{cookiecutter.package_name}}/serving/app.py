@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse, Response
 
@@ -65,13 +66,24 @@ def get_batcher(service: ServiceDep) -> Batcher:
 BatcherDep = Annotated[Batcher, Depends(get_batcher)]
 
 
+# For the OpenAPI document; `Service.authorize` does the work.
+api_key = HTTPBearer(
+    scheme_name="api_key", description="Not asked for in development.", auto_error=False
+)
+
+
 class Allowed:
     """A dependency: the key of a request, if it has this scope."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    def __call__(self, request: Request, service: ServiceDep) -> ApiKey | None:
+    def __call__(
+        self,
+        request: Request,
+        service: ServiceDep,
+        _: Annotated[HTTPAuthorizationCredentials | None, Security(api_key)],
+    ) -> ApiKey | None:
         return service.authorize(request.scope, self.scope)
 
 
@@ -109,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
         PATH,
         predict,
         methods=["POST"],
+        dependencies=[Security(api_key)],
         response_model=Prediction,
         openapi_extra=PREDICT_OPENAPI,
         responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
