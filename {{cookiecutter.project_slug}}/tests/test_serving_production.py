@@ -177,7 +177,8 @@ def test_a_keys_rate_is_that_of_all_workers_together(
 @pytest.mark.parametrize(("name", "rate"), [("shop", "0"), ("shop", "nan"), ("kl\u00fc", "1")])
 def test_a_key_that_could_never_be_used_is_not_made(tmp_path: Path, name: str, rate: str) -> None:
     file = tmp_path / "keys.json"
-    command = [sys.executable, "-m", "package_name.serving.keys", "create", name, "--rate", rate]
+    module = "package_name.serving.keys"
+    command = [sys.executable, "-m", module, "create", name, "--rate", rate]
     environment = os.environ | {"API_KEYS_FILE": str(file)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
