@@ -15,7 +15,6 @@ import json
 import math
 import mmap
 import secrets
-import struct
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -29,8 +28,8 @@ from .settings import Settings
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 RELOAD_SECONDS = 1.0
-NUM_BUCKETS = 2**20  # so many that two keys hardly ever share one
-BUCKET = struct.Struct("dd")  # requests left, as of when; monotonic, in seconds
+NUM_SLOTS = 2**20  # so many that two keys hardly ever share one
+ROUNDING_SECONDS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -114,33 +113,36 @@ def _read(path: Path) -> dict[str, ApiKey]:
 
 
 class RateLimiter:
-    """A token bucket for each key; as many requests as a second allows may come at once.
+    """How often each key may ask; as many requests as a second allows may come at once.
 
-    The buckets are in a file, which all workers share. Two that look into one at the same moment
-    may let a request too many through; a lock would cost every request more than that is worth.
+    This is the generic cell rate algorithm (ITU-T I.371): all it keeps of a key is the time at
+    which nothing would be left of what it has asked for, were it to stop. These numbers are in a
+    file, which all workers share. Two that look at one in the same moment may let a request too
+    many through; a lock would cost every request more than that is worth.
 
-    file: made where there is none; without a name for it, the buckets are this process's alone.
+    file: made where there is none; without a name for it, the numbers are this process's alone.
     """
 
     def __init__(self, file: Path | None) -> None:
-        size = NUM_BUCKETS * BUCKET.size
+        size = 8 * NUM_SLOTS
         if file is None:
-            self._buckets = mmap.mmap(-1, size)
-            return
-        with file.open("a+b") as opened:
-            opened.truncate(size)
-            self._buckets = mmap.mmap(opened.fileno(), size)
+            shared = mmap.mmap(-1, size)
+        else:
+            with file.open("a+b") as opened:
+                opened.truncate(size)
+                shared = mmap.mmap(opened.fileno(), size)
+        self._free_at = memoryview(shared).cast("d")  # monotonic, in seconds
 
     def wait_seconds(self, key: ApiKey) -> float:
-        """Take one request from the key's bucket; where it is empty, for how long it will be."""
-        place = int(key.sha256[:8], 16) % NUM_BUCKETS * BUCKET.size
-        burst = max(key.rate, 1.0)
+        """Take one request from what the key may ask for; how long to wait where it is too much."""
+        slot = int(key.sha256[:8], 16) % NUM_SLOTS
         now = time.monotonic()
-        left, since = BUCKET.unpack_from(self._buckets, place)
-        left = min(burst, left + (now - since) * key.rate) if since else burst
-        allowed = left >= 1
-        BUCKET.pack_into(self._buckets, place, left - 1 if allowed else left, now)
-        return 0.0 if allowed else (1 - left) / key.rate
+        free_at = max(self._free_at[slot], now)
+        wait = free_at - now - max(key.rate - 1, 0) / key.rate
+        if wait > ROUNDING_SECONDS:
+            return wait
+        self._free_at[slot] = free_at + 1 / key.rate
+        return 0.0
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from .store import connect
 logger = logging.getLogger(__name__)
 
 STARTUP_FAILURE = 3  # uvicorn's own exit code for it
+# Where Linux has files that never wait for a disk; the folder in it gets a name of its own.
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
 def main() -> None:
@@ -31,7 +33,8 @@ def main() -> None:
     if settings.num_workers == 1:
         serve(settings, listener)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None  # None: on the disk
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add up their metrics
         os.environ["SHARED_FOLDER"] = folder
         sys.exit(supervise(settings, listener))
