@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 PATH = "/v1/predict"
 # A client that tries again at once, on and on, takes the time that answers need. It gets its
 # refusal a moment later, which costs nothing here and slows it down.
-REJECTION_SECONDS = 0.2
+REJECTION_SECONDS = 0.5
 OVERLOADED = problem_response(503, "the service is busy: try again", {"Retry-After": "1"})
 
 
@@ -74,6 +74,7 @@ async def predict(request: Request) -> Response:
         async with asyncio.timeout(service.settings.request_timeout_seconds):
             picture = await read_picture(request, service.settings.max_body_bytes)
             if is_overloaded(service):  # by now
+                picture = None  # not to be held until the answer is sent
                 return await refuse(request.scope)
             result = await batcher.classify(picture)
     except ImageError as error:
