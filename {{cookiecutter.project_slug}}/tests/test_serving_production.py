@@ -1,5 +1,6 @@
 """What makes the service fit for production: keys, limits, memory, metrics, a clean end."""
 
+import contextlib
 import json
 import os
 import re
@@ -313,6 +314,23 @@ def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_answer(
         refused = [answer for answer in answers if answer.status_code == 503]
         assert all(answer.headers["retry-after"] == "1" for answer in refused)
         assert client.post("/v1/predict", content=digit, headers=PNG).status_code == 200
+
+
+def test_the_queue_is_bounded_for_bodies_that_come_after_their_heads_too(model_dir: Path) -> None:
+    large = png(np.zeros((3000, 3000), np.uint8))
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+    with running_server(model_dir, max_queue_size=2) as server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", server.base_url.port or 0)
+        connections = [
+            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(8)
+        ]
+        for connection in connections:
+            connection.sendall(head)
+        time.sleep(0.5)  # until the server has read them all
+        for connection in connections:
+            connection.sendall(large)
+        statuses = [connection.recv(12)[-3:] for connection in connections]
+    assert set(statuses) == {b"200", b"503"}
 
 
 def test_a_worker_that_is_killed_is_replaced(
