@@ -52,12 +52,16 @@ function showModel() {
 
 function showSamples(samples) {
   $("samples").replaceChildren(...samples.map(({ label, png }) => {
-    const blob = new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
+    const blob = fromBase64(png);
     const picture = element("img", { src: URL.createObjectURL(blob), alt: `A test picture: ${label}` });
     const button = element("button", { type: "button", title: label }, picture);
     button.addEventListener("click", () => picked(blob));
     return button;
   }));
+}
+
+function fromBase64(png) {
+  return new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
 }
 
 function listed(classes) {
@@ -198,7 +202,8 @@ async function drawn() {
   const { width, height } = model.image;
   const drawing = pad.render(width * 8, height * 8);
   showSeen(drawing, drawing.width, drawing.height);
-  drawing.toBlob(classify, "image/png");
+  // toBlob() waits for the browser to be idle, which on a busy machine takes seconds.
+  classify(fromBase64(drawing.toDataURL("image/png").split(",")[1]));
 }
 
 async function picked(file) {
