@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,33 @@ def process_listening_on(port: int) -> int:
             if str(folder.readlink()) == f"socket:[{inode}]":
                 return int(folder.parts[2])
     raise AssertionError(f"no process listens on {port}")
+
+
+def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
+    model_dir: Path, digit: bytes
+) -> None:
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(digit)}\r\n\r\n".encode()
+    with (
+        running_server(model_dir, max_queue_size=8, request_timeout_seconds=1.5) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        address = ("127.0.0.1", server.base_url.port or 0)
+        slow = [
+            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(32)
+        ]
+        in_head, in_body = slow[:16], slow[16:]
+        for connection in in_body:
+            connection.sendall(head)
+        with clients(server.base_url, digit) as answers:
+            for second in range(2):
+                for connection in in_head:
+                    connection.sendall(head[second : second + 1])
+                for connection in in_body:
+                    connection.sendall(digit[second : second + 1])
+                time.sleep(1)
+            more(answers)
+        assert set(answers) == {"200"}
+        assert {connection.recv(12)[-3:] for connection in in_body} == {b"408"}
 
 
 def test_clients_that_hang_up_leave_nothing_behind(model_dir: Path, digit: bytes) -> None:

@@ -285,20 +285,6 @@ def test_what_was_accepted_is_answered_and_remembered_when_the_service_is_stoppe
     assert rows(database, "SELECT label FROM predictions") == [("3",)]
 
 
-def test_a_client_that_sends_too_slowly_is_given_up(model_dir: Path, digit: bytes) -> None:
-    def slow_body() -> Iterator[bytes]:
-        for byte in digit:
-            yield bytes([byte])
-            time.sleep(0.1)
-
-    with running_server(model_dir, request_timeout_seconds=0.5) as client:
-        try:
-            answer = client.post("/v1/predict", content=slow_body(), headers=PNG)
-        except httpx.WriteError:
-            return  # closed before the client had read the answer
-        assert answer.status_code == 408
-
-
 def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_answer(
     model_dir: Path, digit: bytes
 ) -> None:

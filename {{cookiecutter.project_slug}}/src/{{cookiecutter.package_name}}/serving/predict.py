@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 PATH = "/v1/predict"
 # A client that tries again at once, on and on, takes the time that answers need. It gets its
 # refusal a moment later, which costs nothing here and slows it down.
-REJECTION_SECONDS = 0.2
+REJECTION_SECONDS = 0.5
 OVERLOADED = problem_response(503, "the service is busy: try again", {"Retry-After": "1"})
 
 
