@@ -183,3 +183,11 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; CI has to have it")
     pytest.skip(what)
+
+
+def shared_data() -> Path:
+    """The folder with real data sets, next to this repository or named by DL_PORTFOLIO_DATA."""
+    folder = Path(os.environ.get("DL_PORTFOLIO_DATA", TEMPLATE.parent / "shared/data"))
+    if not (folder / "fashion-mnist").is_dir():
+        missing(f"Fashion-MNIST's four files are not in {folder}/fashion-mnist (DL_PORTFOLIO_DATA)")
+    return folder

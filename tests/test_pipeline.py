@@ -12,13 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from .conftest import (
-    TEMPLATE,
-    Bake,
-    bake,
-    inside,
-    missing,
-)
+from .conftest import Bake, bake, inside, shared_data
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
 
@@ -151,14 +145,6 @@ def test_fashion_mnist_from_its_official_files(environment: Path, tmp_path: Path
         "docs/model-card.md"
     )
     assert_serves_what_it_learned(project, environment)
-
-
-def shared_data() -> Path:
-    """The folder with real data sets, next to this repository or named by DL_PORTFOLIO_DATA."""
-    folder = Path(os.environ.get("DL_PORTFOLIO_DATA", TEMPLATE.parent / "shared/data"))
-    if not (folder / "fashion-mnist").is_dir():
-        missing(f"Fashion-MNIST's four files are not in {folder}/fashion-mnist (DL_PORTFOLIO_DATA)")
-    return folder
 
 
 def test_cifar10_from_an_archive_in_its_official_format(environment: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +195,26 @@ def test_unknown_paths_and_methods_are_problems_too(client: httpx.Client) -> Non
     assert_problem(client.get("/v2/predict"), 404, "Not Found")
     assert_problem(client.get("/v1/predict"), 405, "Method Not Allowed")
     assert_problem(client.get("/static/nothing.js"), 404, "Not Found")
+
+
+def test_answers_without_a_body_and_requests_in_a_row_keep_their_order(
+    client: httpx.Client,
+) -> None:
+    requests = b"".join(
+        f"{request} HTTP/1.1\r\nHost: a\r\n{more}\r\n".encode()
+        for request, more in (
+            ("HEAD /static/page.css", ""),
+            ("GET /healthz", ""),
+            ("GET /static/page.css", "Connection: close\r\n"),
+        )
+    )
+    with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=30) as server:
+        server.sendall(requests)
+        answer = b"".join(iter(lambda: server.recv(65536), b""))
+    head, health, style = answer.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert head.endswith(b"\r\n\r\n")
+    assert health.endswith(b'{"status":"ok"}')
+    assert style.endswith(client.get("/static/page.css").content)
 
 
 def test_the_page_and_all_it_refers_to_come_from_the_service(client: httpx.Client) -> None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
 
 from .logs import LOG_CONFIG
+from .protocol import Protocol
 from .settings import Settings
 from .store import connect
 
@@ -106,6 +107,7 @@ def serve(settings: Settings, listener: socket.socket | None) -> None:
     sys.setswitchinterval(0.0001)
     config = uvicorn.Config(
         f"{__package__}.app:app",
+        http=Protocol,
         log_config=LOG_CONFIG,
         access_log=False,  # observe.py writes a richer one
         proxy_headers=False,  # nothing here asks who the client is
