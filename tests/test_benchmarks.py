@@ -12,10 +12,8 @@ pytestmark = pytest.mark.slow
 
 def test_what_is_measured_on_a_gpu_runs_on_a_cpu() -> None:
     files = shared_data() / "fashion-mnist"
-    done = run(
-        sys.executable, "-m", "benchmarks.gpu", "--data", files, "--try", cwd=TEMPLATE
-    )
+    done = run(sys.executable, "-m", "benchmarks.gpu", "--data", files, "--try", cwd=TEMPLATE)
     ours, goal = json.loads(done.stdout[done.stdout.index("\n[") :])
     assert ours["images_per_second"] > 0
-    assert 0 < ours["share_of_peak"] < 1
-    assert 0.1 < goal["accuracy"] < 1  # 0.1 is chance
+    assert ours["share_of_peak"] > 0
+    assert 0 < goal["accuracy"] <= 1  # after one step

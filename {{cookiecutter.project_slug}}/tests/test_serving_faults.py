@@ -144,7 +144,7 @@ def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
 ) -> None:
     head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(digit)}\r\n\r\n".encode()
     with (
-        running_server(model_dir, max_queue_size=8, request_timeout_seconds=1.5) as server,
+        running_server(model_dir, max_queue_size=8, request_timeout_seconds=3) as server,
         contextlib.ExitStack() as stack,
     ):
         address = ("127.0.0.1", server.base_url.port or 0)
@@ -155,7 +155,7 @@ def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
         for connection in in_body:
             connection.sendall(head)
         with clients(server.base_url, digit) as answers:
-            for second in range(2):
+            for second in range(3):
                 for connection in in_head:
                     connection.sendall(head[second : second + 1])
                 for connection in in_body:
@@ -164,6 +164,7 @@ def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
             more(answers)
         assert set(answers) == {"200"}
         assert {connection.recv(12)[-3:] for connection in in_body} == {b"408"}
+        assert {connection.recv(12) for connection in in_head} == {b""}  # closed
 
 
 def test_clients_that_hang_up_leave_nothing_behind(model_dir: Path, digit: bytes) -> None:

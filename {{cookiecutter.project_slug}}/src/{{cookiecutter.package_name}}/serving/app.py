@@ -25,7 +25,7 @@ from .service import Service
 from .settings import Settings
 from .uploads import BodyLimit
 
-GC_THRESHOLD = 50_000  # new objects between garbage collections, instead of 700
+GC_THRESHOLD = 50_000  # new objects between garbage collections, instead of some hundreds
 STATIC = Path(__file__).parent / "static"
 
 PICTURE = {"type": "string", "format": "binary"}
@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         await service.load_model()
         waiting = asyncio.create_task(service.wait_for_model())
         # What is there now stays. Without this, rows that wait for the database set off a garbage
-        # collection through all of it, and every request waits for 40 ms. Requests in flight are
+        # collection through all of it, and every request waits for 40 ms. Requests on their way are
         # freed without any: looking through hundreds of them again and again finds nothing.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 PATH = "/v1/predict"
 # A client that tries again at once, on and on, takes the time that answers need. It gets its
-# refusal a moment later, which costs nothing here and slows it down.
+# refusal a moment later, which costs little here and slows it down.
 REJECTION_SECONDS = 0.5
 OVERLOADED = problem_response(503, "the service is busy: try again", {"Retry-After": "1"})
 
@@ -69,14 +69,12 @@ async def predict(request: Request) -> Response:
     service: Service = request.app.state.service
     key = service.authorize(request.scope, "predict")
     batcher = service.ready_batcher()
-    picture = None
+    picture = result = None
     try:
         async with asyncio.timeout(service.settings.request_timeout_seconds):
             picture = await read_picture(request, service.settings.max_body_bytes)
-            if is_overloaded(service):  # by now
-                picture = None  # not to be held until the answer is sent
-                return await refuse(request.scope)
-            result = await batcher.classify(picture)
+            if not is_overloaded(service):  # by now
+                result = await batcher.classify(picture)
     except ImageError as error:
         raise HTTPException(422, str(error)) from None
     except TimeoutError:
@@ -86,6 +84,9 @@ async def predict(request: Request) -> Response:
                 408, "the picture took too long to arrive", {"Connection": "close"}
             ) from None
         return OVERLOADED
+    if result is None:
+        del picture  # not to be held until the answer is sent
+        return await refuse(request.scope)
     metadata = batcher.predictor.metadata
     prediction = _prediction(request.scope["request_id"], result, metadata, start)
     _remember(service, request, prediction, result, picture, key)
