@@ -45,7 +45,9 @@ def test_a_node_that_is_killed_costs_time_and_no_accuracy(project: Bake) -> None
     wait_until(lambda: epoch(project) >= 5, job)
     with node_down("n2"):
         wait_until(lambda: state(job) == "PENDING", job)
-    # Slurm waits two minutes before it starts a job again.
+    # Slurm waits two minutes before it starts a job again. Where one starts while what is left of
+    # it still ends, that end is taken for the new one's.
+    wait_until(lambda: not daemons_of(job), job)
     run("scontrol", "update", f"JobId={job}", "StartTime=now", cwd=project.path)
     wait_until(lambda: state(job) == "COMPLETED", job)
     assert "Restarts=1" in run("scontrol", "show", "job", job, cwd=project.path).stdout
@@ -87,6 +89,15 @@ def pids_of_tasks(node: str) -> set[int]:
                 parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
                 found |= {int(folder.name), int(parent)}
     return found - {1}
+
+
+def daemons_of(job: str) -> list[str]:
+    """Slurm's processes that watch over a job's steps, by their titles."""
+    titles = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            titles.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [title for title in titles if f"slurmstepd: [{job}." in title]
 
 
 def train(project: Bake) -> dict[str, Any]:
