@@ -160,6 +160,17 @@ def clients(url: httpx.URL, digit: bytes, number: int = 4) -> Iterator[Counter[s
             thread.join()
 
 
+def connect(server: httpx.Client) -> socket.socket:
+    """A connection of one's own to the server, to send what no client would."""
+    return socket.create_connection(("127.0.0.1", server.base_url.port or 0), timeout=30)
+
+
+def head_of(picture: bytes) -> bytes:
+    """The head of a request for a prediction, whose body is the picture."""
+    length = f"Content-Length: {len(picture)}"
+    return f"POST /v1/predict HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n".encode()
+
+
 def more(answers: Counter[str], number: int = 50) -> None:
     """Wait for so many more answers."""
     goal = answers["200"] + number

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +15,9 @@ import pytest
 
 from .serving_helpers import (
     clients,
+    connect,
     eventually,
+    head_of,
     more,
     rows,
     running_server,
@@ -142,15 +143,12 @@ def process_listening_on(port: int) -> int:
 def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
     model_dir: Path, digit: bytes
 ) -> None:
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(digit)}\r\n\r\n".encode()
+    head = head_of(digit)
     with (
         running_server(model_dir, max_queue_size=8, request_timeout_seconds=3) as server,
         contextlib.ExitStack() as stack,
     ):
-        address = ("127.0.0.1", server.base_url.port or 0)
-        slow = [
-            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(32)
-        ]
+        slow = [stack.enter_context(connect(server)) for _ in range(32)]
         in_head, in_body = slow[:16], slow[16:]
         for connection in in_body:
             connection.sendall(head)
@@ -168,12 +166,11 @@ def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
 
 
 def test_clients_that_hang_up_leave_nothing_behind(model_dir: Path, digit: bytes) -> None:
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(digit)}\r\n\r\n".encode()
+    head = head_of(digit)
     with running_server(model_dir) as server:
-        address = ("127.0.0.1", server.base_url.port or 0)
         with clients(server.base_url, digit) as answers:
             for part in (head, head + digit[:50], head + digit) * 20:
-                with socket.create_connection(address) as connection:
+                with connect(server) as connection:
                     connection.sendall(part)
             more(answers)
         assert set(answers) == {"200"}

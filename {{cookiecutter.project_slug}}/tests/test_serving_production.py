@@ -26,7 +26,9 @@ from package_name.serving.store import Store, feedback, predictions
 from .serving_helpers import (
     PNG,
     clients,
+    connect,
     eventually,
+    head_of,
     more,
     png,
     rows,
@@ -304,12 +306,9 @@ def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_answer(
 
 def test_the_queue_is_bounded_for_bodies_that_come_after_their_heads_too(model_dir: Path) -> None:
     large = png(np.zeros((3000, 3000), np.uint8))
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+    head = head_of(large)
     with running_server(model_dir, max_queue_size=2) as server, contextlib.ExitStack() as stack:
-        address = ("127.0.0.1", server.base_url.port or 0)
-        connections = [
-            stack.enter_context(socket.create_connection(address, timeout=30)) for _ in range(8)
-        ]
+        connections = [stack.enter_context(connect(server)) for _ in range(8)]
         for connection in connections:
             connection.sendall(head)
         time.sleep(0.5)  # until the server has read them all

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with two things changed: how an answer is written, and a limit of time.
 
 uvicorn writes the head of an answer when it gets that, and the body when it gets that. Each is a
-call of the system, which wakes the client up: a tenth of what a small prediction takes in all.
+call of the system, which wakes the client up.
 
 And it waits for the rest of a request's head as long as the client likes.
 """
@@ -55,21 +55,17 @@ class Protocol(HttpToolsProtocol):
     head_seconds = 10.0
     _head_timer: asyncio.TimerHandle | None = None
 
+    # uvicorn narrows asyncio's type of a transport, too: over TCP it can be written to.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection over."""
         self._writes = JoinedWrites(transport, self.tasks)
         super().connection_made(cast("asyncio.Transport", self._writes))
-        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+        self._time_head()
 
     def data_received(self, data: bytes) -> None:
-        """Go on with a request; a head that comes in one piece needs no timer."""
+        """Go on with a request."""
         super().data_received(data)
-        has_head = self.scope is not None and "path" in self.scope
-        if has_head and self._head_timer:
-            self._head_timer.cancel()
-            self._head_timer = None
-        elif not has_head and not self._head_timer:
-            self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+        self._time_head()
 
     def eof_received(self) -> None:
         """Write what there is, since the loop closes a connection that the client half closes."""
@@ -81,3 +77,12 @@ class Protocol(HttpToolsProtocol):
         if self._head_timer:
             self._head_timer.cancel()
         super().connection_lost(exc)
+
+    def _time_head(self) -> None:
+        """Start or stop the timer; a head that comes in one piece needs none."""
+        has_head = self.scope is not None and "path" in self.scope
+        if has_head and self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+        elif not has_head and not self._head_timer:
+            self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
