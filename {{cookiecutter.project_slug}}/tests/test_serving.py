@@ -1,19 +1,22 @@
 """The service as a client sees it: real HTTP to a real process with a real model."""
 
+import asyncio
 import io
 import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from package_name.preprocess import decode_image
+from package_name.serving.batching import Batcher, Classified
 from package_name.serving.predictor import (
     ModelError,
     Predictor,
@@ -115,6 +118,42 @@ def test_every_answer_says_which_model_gave_it(
 def test_health_checks_answer_when_a_model_is_loaded(client: httpx.Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
+
+
+class SlowPredictor(Predictor):
+    """A model that takes a second."""
+
+    def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        time.sleep(1)
+        return super().predict(pixels)
+
+
+def test_no_request_waits_for_its_answer_longer_than_it_may(model_dir: Path, digit: bytes) -> None:
+    fast = Predictor.load(model_dir, num_threads=1)
+    slow = SlowPredictor(fast.metadata, fast._session)
+    broken = png(np.zeros((4000, 4000), np.uint8))[:-100]  # which decoding would find out
+
+    async def ask() -> None:
+        batcher = Batcher(slow, max_batch_size=1, max_pixels=16_000_000)
+
+        def classify(picture: bytes, seconds: float) -> Coroutine[None, None, Classified]:
+            return batcher.classify(picture, time.perf_counter() + seconds)
+
+        await classify(digit, 60)  # from now on, the model runs on a thread
+        patient = asyncio.create_task(classify(digit, 60))
+        await asyncio.sleep(0.1)  # until it is with the model
+        with pytest.raises(TimeoutError):
+            await classify(digit, 0.3)  # waits for the patient one's batch
+        assert not patient.done()
+        assert (await patient).inference >= 1
+        with pytest.raises(TimeoutError):
+            await classify(digit, 0.3)  # is with the model
+        with pytest.raises(TimeoutError):
+            await classify(broken, 0.001)  # is being decoded
+        assert batcher.num_waiting == 0
+        batcher.stop()
+
+    asyncio.run(ask())
 
 
 def test_a_service_without_a_model_starts_says_so_and_takes_one_that_comes_later(

@@ -101,15 +101,12 @@ def test_feedback_with_a_label_that_no_class_has_is_refused(client: httpx.Client
     assert "label has to be one of 0, 1" in answer.json()["detail"]
 
 
-def test_metrics_add_up_over_the_workers(client: httpx.Client, digit: bytes) -> None:
-    def count() -> float:
-        text = client.get("/metrics").text
-        return sum(float(n) for n in re.findall(r'predictions_total\{label="3"\} (\S+)', text))
-
-    before = count()
-    for _ in range(20):  # each on a connection of its own, so that both workers get some
-        httpx.post(f"{client.base_url}/v1/predict", content=digit, headers=PNG)
-    assert eventually(lambda: count() == before + 20)
+def test_metrics_add_up_over_the_workers(model_dir: Path, digit: bytes) -> None:
+    with running_server(model_dir, num_workers=2) as client:
+        for _ in range(20):  # each on a connection of its own, so that both workers get some
+            httpx.post(f"{client.base_url}/v1/predict", content=digit, headers=PNG)
+        count = 'predictions_total{label="3"} 20.0'
+        assert eventually(lambda: count in client.get("/metrics").text)
 
 
 def test_the_page_may_load_nothing_from_elsewhere(client: httpx.Client) -> None:

@@ -101,14 +101,18 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = service = Service(settings)
         await service.load_model()
-        waiting = asyncio.create_task(service.wait_for_model())
+        tasks = [
+            asyncio.create_task(service.wait_for_model()),
+            asyncio.create_task(metrics.keep_sharing()),
+        ]
         # What is there now stays. Without this, rows that wait for the database set off a garbage
         # collection through all of it, and every request waits for 40 ms. Requests on their way are
         # freed without any: looking through hundreds of them again and again finds nothing.
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         yield
-        waiting.cancel()
+        for task in tasks:
+            task.cancel()
         await asyncio.to_thread(service.stop)
 
     app = FastAPI(
@@ -130,7 +134,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     )
 
-    @app.post("/v1/feedback", status_code=202, responses=problems(401, 403, 422, 429, 503))
+    @app.post("/v1/feedback", status_code=202, responses=problems(401, 403, 408, 422, 429, 503))
     async def feedback(
         body: Feedback,
         service: ServiceDep,

@@ -26,17 +26,18 @@ MAX_BATCH_SECONDS = 0.005  # that a batch may take on the event loop
 MAX_BLOCKING_SECONDS = 0.025  # that batches in a row may keep the loop from other things
 MAX_BLOCKING_BYTES = 32_768  # larger files are decoded on a thread,
 MAX_BLOCKING_PIXELS = 262_144  # and larger pictures, too
+WATCH_SECONDS = 0.1  # between two looks for jobs that are overdue
 
 
 @dataclass(slots=True)
 class Classified:
     """What the model made of one picture, and how long that took.
 
-    probabilities: (num_classes,). pixel_mean, pixel_std: of the decoded picture, on the scale 0
+    probabilities: of all classes. pixel_mean, pixel_std: of the decoded picture, on the scale 0
     to 255. decode, queue, inference: seconds; the inference is that of the whole batch.
     """
 
-    probabilities: npt.NDArray[np.float32]
+    probabilities: list[float]
     pixel_mean: float
     pixel_std: float
     decode: float
@@ -49,6 +50,7 @@ class _Job:
     pixels: Pixels  # (C, H, W)
     decode: float
     queued: float
+    deadline: float
     future: asyncio.Future[Classified]
 
 
@@ -64,25 +66,28 @@ class Batcher:
         self.max_pixels = max_pixels
         self.num_waiting = 0
         self._jobs: deque[_Job] = deque()
+        self._running: list[_Job] = []  # on the thread
         self._is_busy = False
         self._batch_seconds = 0.0  # of late: a moving average
         self._loop = asyncio.get_running_loop()
         self._model_thread = ThreadPoolExecutor(1, "model")
         # One large picture at a time, since each may take hundreds of megabytes.
         self._decode_thread = ThreadPoolExecutor(1, "decode")
+        self._loop.call_later(WATCH_SECONDS, self._give_up_overdue)
 
-    async def classify(self, picture: bytes) -> Classified:
-        """Decode one picture and predict its class.
+    async def classify(self, picture: bytes, deadline: float) -> Classified:
+        """Decode one picture and predict its class, until `deadline` on the `perf_counter`.
 
         Raises:
             ImageError: the picture cannot be used.
+            TimeoutError: the answer is not there in time.
         """
         self.num_waiting += 1
         try:
             start = time.perf_counter()
-            pixels = await self._decode(picture)
+            pixels = await self._decode(picture, deadline)
             queued = time.perf_counter()
-            job = _Job(pixels, queued - start, queued, self._loop.create_future())
+            job = _Job(pixels, queued - start, queued, deadline, self._loop.create_future())
             self._jobs.append(job)
             if not self._is_busy:
                 self._is_busy = True
@@ -97,7 +102,7 @@ class Batcher:
         self._decode_thread.shutdown()
         self._model_thread.shutdown()
 
-    async def _decode(self, picture: bytes) -> Pixels:
+    async def _decode(self, picture: bytes, deadline: float) -> Pixels:
         """Small pictures right here: the way to a thread and back would take longer."""
         spec = self.predictor.metadata.image
         if len(picture) <= MAX_BLOCKING_BYTES:
@@ -105,17 +110,18 @@ class Batcher:
                 return decode_image(picture, spec, min(MAX_BLOCKING_PIXELS, self.max_pixels))
             except TooManyPixelsError:
                 pass  # for here
-        return await self._loop.run_in_executor(
-            self._decode_thread, decode_image, picture, spec, self.max_pixels
-        )
+        async with asyncio.timeout(deadline - time.perf_counter()):
+            return await self._loop.run_in_executor(
+                self._decode_thread, decode_image, picture, spec, self.max_pixels
+            )
 
     def _start_batch(self) -> None:
         end = time.perf_counter() + MAX_BLOCKING_SECONDS
         while self._jobs and self._batch_seconds < MAX_BATCH_SECONDS and time.perf_counter() < end:
             _deliver(self._classify(self._next_jobs()))
         if self._jobs and self._batch_seconds >= MAX_BATCH_SECONDS:
-            jobs = self._next_jobs()
-            batch = self._loop.run_in_executor(self._model_thread, self._classify, jobs)
+            self._running = self._next_jobs()
+            batch = self._loop.run_in_executor(self._model_thread, self._classify, self._running)
             batch.add_done_callback(self._finish_batch)
             return
         self._is_busy = bool(self._jobs)
@@ -123,8 +129,17 @@ class Batcher:
             self._loop.call_soon(self._start_batch)
 
     def _finish_batch(self, batch: asyncio.Future[list[_Result]]) -> None:
+        self._running = []
         _deliver(batch.result())
         self._start_batch()
+
+    def _give_up_overdue(self) -> None:
+        """One timer for all jobs, since one for each costs more than reading its request."""
+        now = time.perf_counter()
+        for job in (*self._running, *self._jobs):
+            if job.deadline < now and not job.future.done():
+                job.future.set_exception(TimeoutError())
+        self._loop.call_later(WATCH_SECONDS, self._give_up_overdue)
 
     def _next_jobs(self) -> list[_Job]:
         metrics.QUEUE_DEPTH.set(self.num_waiting)
@@ -149,11 +164,12 @@ class Batcher:
         metrics.INFERENCE_SECONDS.observe(inference)
         metrics.BATCH_SIZE.observe(len(jobs))
         means, stds = _statistics(pixels)
+        rows = probabilities.tolist()
         return [
             (
                 job,
                 Classified(
-                    probabilities[index],
+                    rows[index],
                     means[index],
                     stds[index],
                     decode=job.decode,
@@ -168,7 +184,7 @@ class Batcher:
 def _statistics(pixels: Pixels) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each picture of (N, C, H, W), on the scale 0 to 255."""
     rows = pixels.reshape(len(pixels), -1).astype(np.float64)
-    means = rows.mean(axis=1)
+    means = rows.sum(axis=1) / rows.shape[1]
     squares: npt.NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows) / rows.shape[1]
     return means.tolist(), np.sqrt(np.maximum(squares - means**2, 0)).tolist()
 

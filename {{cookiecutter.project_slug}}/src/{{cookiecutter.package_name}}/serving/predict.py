@@ -69,24 +69,18 @@ async def predict(request: Request) -> Response:
     service: Service = request.app.state.service
     key = service.authorize(request.scope, "predict")
     batcher = service.ready_batcher()
-    picture = result = None
+    picture = await read_picture(request, service.settings.max_body_bytes)
+    if is_overloaded(service):  # by now
+        del picture  # not to be held until the answer is sent
+        return await refuse(request.scope)
     try:
-        async with asyncio.timeout(service.settings.request_timeout_seconds):
-            picture = await read_picture(request, service.settings.max_body_bytes)
-            if not is_overloaded(service):  # by now
-                result = await batcher.classify(picture)
+        deadline = start + service.settings.request_timeout_seconds
+        result = await batcher.classify(picture, deadline)
     except ImageError as error:
         raise HTTPException(422, str(error)) from None
     except TimeoutError:
         metrics.REJECTED.labels("timeout").inc()
-        if picture is None:
-            raise HTTPException(
-                408, "the picture took too long to arrive", {"Connection": "close"}
-            ) from None
         return OVERLOADED
-    if result is None:
-        del picture  # not to be held until the answer is sent
-        return await refuse(request.scope)
     metadata = batcher.predictor.metadata
     prediction = _prediction(request.scope["request_id"], result, metadata, start)
     _remember(service, request, prediction, result, picture, key)
@@ -111,7 +105,7 @@ def _prediction(
     request_id: str, result: Classified, metadata: ModelMetadata, start: float
 ) -> dict[str, Any]:
     """The answer, as `schemas.Prediction` describes it."""
-    values = result.probabilities.tolist()
+    values = result.probabilities
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
     return {
         "id": request_id,
@@ -154,7 +148,7 @@ def _remember(
         "model_sha256": prediction["model"]["sha256"],
         "api_key": key and key.name,
         "label": prediction["label"],
-        "probabilities": result.probabilities.tolist(),
+        "probabilities": result.probabilities,
         "pixel_mean": result.pixel_mean,
         "pixel_std": result.pixel_std,
         "num_bytes": len(picture),

@@ -3,13 +3,18 @@
 uvicorn writes the head of an answer when it gets that, and the body when it gets that. Each is a
 call of the system, which wakes the client up.
 
-And it waits for the rest of a request's head as long as the client likes.
+And it waits for the rest of a request as long as the client likes.
 """
 
 import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from . import metrics
+from .problems import problem_response
+
+TOO_SLOW = problem_response(408, "the request took too long to arrive", {"Connection": "close"})
 
 
 class JoinedWrites:
@@ -50,22 +55,22 @@ class JoinedWrites:
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection, closed where the head of a request takes longer than `head_seconds`."""
+    """One connection, which ends with 408 where a request takes longer than `request_seconds`."""
 
-    head_seconds = 10.0
-    _head_timer: asyncio.TimerHandle | None = None
+    request_seconds = 10.0
+    _timer: asyncio.TimerHandle | None = None
 
     # uvicorn narrows asyncio's type of a transport, too: over TCP it can be written to.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection over."""
         self._writes = JoinedWrites(transport, self.tasks)
         super().connection_made(cast("asyncio.Transport", self._writes))
-        self._time_head()
+        self._time_request()
 
     def data_received(self, data: bytes) -> None:
         """Go on with a request."""
         super().data_received(data)
-        self._time_head()
+        self._time_request()
 
     def eof_received(self) -> None:
         """Write what there is, since the loop closes a connection that the client half closes."""
@@ -74,15 +79,27 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the connection go."""
-        if self._head_timer:
-            self._head_timer.cancel()
+        if self._timer:
+            self._timer.cancel()
         super().connection_lost(exc)
 
-    def _time_head(self) -> None:
-        """Start or stop the timer; a head that comes in one piece needs none."""
-        has_head = self.scope is not None and "path" in self.scope
-        if has_head and self._head_timer:
-            self._head_timer.cancel()
-            self._head_timer = None
-        elif not has_head and not self._head_timer:
-            self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+    def _time_request(self) -> None:
+        """Start or stop the timer; a request that comes in one piece needs none."""
+        is_whole = self._has_head() and not self.cycle.more_body
+        if is_whole and self._timer:
+            self._timer.cancel()
+            self._timer = None
+        elif not is_whole and not self._timer:
+            self._timer = self.loop.call_later(self.request_seconds, self._give_up)
+
+    def _has_head(self) -> bool:
+        """Whether the newest request's head is there, and not only a part of it."""
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _give_up(self) -> None:
+        if self._has_head() and not self.cycle.response_started:
+            metrics.REJECTED.labels("timeout").inc()
+            head = [b"HTTP/1.1 408 Request Timeout"]
+            head += [name + b": " + value for name, value in TOO_SLOW.raw_headers]
+            self.transport.write(b"\r\n".join([*head, b"", bytes(TOO_SLOW.body)]))
+        self.transport.close()

@@ -105,7 +105,7 @@ def serve(settings: Settings, listener: socket.socket | None) -> None:
     # How long the thread that writes to the database may keep the event loop waiting; by default
     # 5 ms, which is many times what a small model takes.
     sys.setswitchinterval(0.0001)
-    Protocol.head_seconds = settings.request_timeout_seconds
+    Protocol.request_seconds = settings.request_timeout_seconds
     config = uvicorn.Config(
         f"{__package__}.app:app",
         http=Protocol,

@@ -46,9 +46,11 @@ async def read_picture(request: Request, max_bytes: int) -> bytes:
         HTTPException: 413 for more than `max_bytes`, 415 for another content type, 422 where
             there is no picture.
     """
-    if int(request.headers.get("content-length", 0)) > max_bytes:
+    length = request.headers.get("content-length")
+    if length is None:
+        request = Request(request.scope, limited(request.receive, max_bytes))
+    elif int(length) > max_bytes:  # more than it says, the server does not read
         raise too_large(max_bytes)
-    request = Request(request.scope, limited(request.receive, max_bytes))
     content_type = request.headers.get("content-type", "application/octet-stream")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
