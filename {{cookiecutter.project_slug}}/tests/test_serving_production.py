@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from package_name.serving.store import Store, feedback, predictions
+from package_name.serving.store import Store, as_text, feedback, predictions
 
 from .serving_helpers import (
     PNG,
@@ -74,10 +74,12 @@ def test_every_prediction_is_remembered_without_its_picture(
     answer = client.post("/v1/predict", content=digit, headers=PNG)
     prediction = answer.json()
     assert answer.headers["x-request-id"] == prediction["id"]
-    query = f"SELECT label, model_sha256, probabilities, image FROM predictions WHERE id = '{prediction['id']}'"  # noqa: E501, S608
+    query = f"SELECT time, label, model_sha256, probabilities, image FROM predictions WHERE id = '{prediction['id']}'"  # noqa: E501, S608
     [row] = eventually(lambda: rows(database, query))
     assert (row.label, row.model_sha256) == ("3", prediction["model"]["sha256"])
-    # as text from SQLite, as a list from PostgreSQL
+    # as text from SQLite, as a time and a list from PostgreSQL
+    age = datetime.now(UTC) - datetime.fromisoformat(str(row.time))
+    assert timedelta(0) < age < timedelta(minutes=1)
     stored = row.probabilities
     stored = json.loads(stored) if isinstance(stored, str) else stored
     assert stored[3] == prediction["probabilities"][0]["probability"]
@@ -193,8 +195,8 @@ def test_what_is_too_old_is_deleted_while_nothing_happens(tmp_path: Path) -> Non
     for number, when in enumerate(times):
         writer.add(predictions, prediction_row(str(number), when))
         for prediction_id in (str(number), "unknown"):
-            row = {"prediction_id": prediction_id, "time": when, "api_key": None, "label": "3"}
-            writer.add(feedback, row)
+            row = {"prediction_id": prediction_id, "time": as_text(when)}
+            writer.add(feedback, row | {"api_key": None, "label": "3"})
     writer.stop()
     assert len(rows(url, "SELECT * FROM feedback")) == 4
 
@@ -221,11 +223,11 @@ def test_a_database_that_is_back_at_the_end_gets_its_rows(tmp_path: Path) -> Non
 def prediction_row(number: str, when: datetime) -> dict[str, Any]:
     return {
         "id": number,
-        "time": when,
+        "time": as_text(when),
         "model_sha256": "0" * 64,
         "api_key": None,
         "label": "3",
-        "probabilities": [1.0],
+        "probabilities": "[1.0]",
         "pixel_mean": 0.0,
         "pixel_std": 0.0,
         "num_bytes": 1,

@@ -147,7 +147,7 @@ def create_app(settings: Settings) -> FastAPI:
             raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
         row = {
             "prediction_id": body.prediction_id,
-            "time": datetime.now(UTC),
+            "time": store.as_text(datetime.now(UTC)),
             "api_key": key and key.name,
             "label": body.label,
         }

@@ -20,7 +20,7 @@ from .batching import Classified
 from .keys import ApiKey
 from .problems import UNEXPECTED, problem_response
 from .service import Service
-from .store import predictions
+from .store import as_text, predictions
 from .uploads import read_picture
 
 logger = logging.getLogger(__name__)
@@ -144,11 +144,11 @@ def _remember(
     asked = b"keep_image=true" in request.scope["query_string"]
     row = {
         "id": prediction["id"],
-        "time": datetime.now(UTC),
+        "time": as_text(datetime.now(UTC)),
         "model_sha256": prediction["model"]["sha256"],
         "api_key": key and key.name,
         "label": prediction["label"],
-        "probabilities": result.probabilities,
+        "probabilities": orjson.dumps(result.probabilities).decode(),
         "pixel_mean": result.pixel_mean,
         "pixel_std": result.pixel_std,
         "num_bytes": len(picture),
