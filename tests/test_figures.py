@@ -1,0 +1,101 @@
+"""The README's figures are those of the benchmarks' tables."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = " ".join((ROOT / "README.md").read_text().split())
+OURS = "this project's loop, `precision: {}`"
+WITH_LOADER = "{}, `DataLoader` with 2 workers"
+
+
+def row(table: str, *first: str) -> dict[str, str]:
+    """The row of a table that begins with these cells, by column."""
+    lines = (ROOT / "benchmarks" / "results" / f"{table}.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    columns, _, *rows = cells
+    [found] = [cells for cells in rows if cells[: len(first)] == list(first)]
+    return dict(zip(columns, found, strict=True))
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def training() -> list[str]:
+    auto, float32, usual, lightning = (
+        number(row("training", name)["images/s"])
+        for name in (
+            OURS.format("auto"),
+            OURS.format("float32"),
+            WITH_LOADER.format("usual loop"),
+            WITH_LOADER.format("Lightning's `Trainer`"),
+        )
+    )
+    assert f"{auto / usual:.1f}" == f"{auto / lightning:.1f}"
+    return [
+        f"{auto / usual:.1f} times as fast as the usual loop with a `DataLoader`, "
+        "and as Lightning's",
+        f"{float32 / usual:.1f} times by the loop",
+    ]
+
+
+def processes() -> list[str]:
+    exact, own = (
+        number(row("processes", "2", exact)["times as fast as one"]) for exact in ("true", "false")
+    )
+    return [
+        f"Two processes were {own:.1f} times as fast as one with `sync_batch_norm: false`, "
+        f"and {exact:.1f} times with the exact one"
+    ]
+
+
+def memory() -> list[str]:
+    few, many = (
+        number(row("memory", "on the disk, memory-mapped", count)["highest resident memory, MB"])
+        for count in ("62,500", "1,000,000")
+    )
+    few, many = round(few, -1), round(many, -1)
+    return [f"trained on in {many:.0f} MB of memory; 62,500 took {few:.0f} MB"]
+
+
+def serving() -> list[str]:
+    ours = row("serving", "this project's service, all protections on")
+    answered = round(number(ours["requests/s at 16 connections"]), -2)
+    torchserve, litserve, pytorch, onnxruntime = (
+        number(row("serving", peer)["this project's times this one, at 16"])
+        for peer in ("TorchServe", "LitServe", "FastAPI + PyTorch", "FastAPI + ONNX Runtime")
+    )
+    return [
+        f"answered {answered:,.0f} predictions a second to 16 connections",
+        f"{torchserve:.1f} times TorchServe, {litserve:.1f} times LitServe, {pytorch:.1f} times "
+        f"FastAPI with PyTorch, and {onnxruntime:.2f} times a FastAPI with ONNX Runtime",
+    ]
+
+
+def others() -> list[str]:
+    demo = row("first-run", "**`make demo`, to served predictions**")["seconds"].strip("*")
+    resnet = row("fashion-mnist", "resnet")["test accuracy (95 % interval)"].split()[0]
+    container = row("containers", "FastAPI, ONNX Runtime")
+    size, ready = container["added to the base image, MB"], container["start to ready, s"]
+    return [
+        f"`make demo` took {demo} s",
+        f"The ResNet got {100 * float(resnet):.1f} % of",
+        f"added {size} MB to its base and was ready in {ready} s",
+        f"still gave {row('overload', 'during')[''].split(', ')[-1]} of its best",
+    ]
+
+
+@pytest.mark.parametrize("phrases", [training, processes, memory, serving, others])
+def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> None:
+    for phrase in phrases():
+        assert phrase in README
+
+
+def test_all_tables_are_of_the_machine_and_the_day_that_the_readme_names() -> None:
+    machine, day = re.findall(r"On two cores of an (\S+ \S+), on (\S+):", README)[0]
+    for file in re.findall(r"\((benchmarks/results/\S+\.md)\)", README):
+        assert f" on {machine}, 2 cores, {day}." in (ROOT / file).read_text(), file
