@@ -165,6 +165,27 @@ def test_clients_that_send_a_byte_a_second_are_given_up_and_hold_nobody_up(
         assert set(answers) == {"200"}
         assert {connection.recv(12)[-3:] for connection in in_body} == {b"408"}
         assert {connection.recv(12) for connection in in_head} == {b""}  # closed
+        given_up = r'http_requests_total{path="/v1/(?:predict|feedback)",status="408"} 8.0'
+        assert eventually(lambda: len(re.findall(given_up, server.get("/metrics").text)) == 2)
+
+
+def test_each_request_of_a_connection_has_its_own_time(
+    model_dir: Path, tmp_path: Path, digit: bytes
+) -> None:
+    settings = {"environment": "production", "api_keys_file": tmp_path / "none.json"}
+    with running_server(model_dir, request_timeout_seconds=2, **settings) as server:
+        with connect(server) as connection:
+            for _ in range(3):  # longer than one may take, all together
+                connection.sendall(head_of(digit))
+                assert connection.recv(65536)[9:12] == b"401"  # before there is a body
+                time.sleep(0.5)
+                connection.sendall(digit)
+                time.sleep(0.5)
+        with connect(server) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(65536)[9:12] == b"200"
+            connection.sendall(b"\r\n")  # begins no request
+            assert connection.recv(65536) == b""  # closed
 
 
 def test_clients_that_hang_up_leave_nothing_behind(model_dir: Path, digit: bytes) -> None:

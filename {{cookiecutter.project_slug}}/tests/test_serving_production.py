@@ -21,7 +21,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from package_name.serving.store import Store, as_text, feedback, predictions
+from package_name.serving.store import (
+    Store,
+    as_text,
+    feedback,
+    predictions,
+)
 
 from .serving_helpers import (
     PNG,
@@ -218,6 +223,27 @@ def test_a_database_that_is_back_at_the_end_gets_its_rows(tmp_path: Path) -> Non
     folder.mkdir()
     store.stop()
     assert rows(url, "SELECT id FROM predictions") == [("1",)]
+
+
+def test_a_statement_is_bounded_in_rows_and_in_bytes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/missing/predictions.db"  # so that rows wait
+    store = Store(url, max_bytes=100_000_000, retention_days=0)
+    now = datetime.now(UTC)
+    for number in range(200):
+        store.add(predictions, prediction_row(str(number), now))
+    few, _ = store._next_rows()
+    store.stop()
+    assert len(few) * len(few[0][1]) <= 999  # what an old SQLite takes
+    store = Store(url, max_bytes=100_000_000, retention_days=0)
+    picture = bytes(600_000)
+    for number in range(10):
+        store.add(predictions, prediction_row(str(number), now) | {"image": picture})
+    large, num_bytes = store._next_rows()
+    assert len(large) == 2
+    assert num_bytes >= 2 * len(picture)
+    (tmp_path / "missing").mkdir()
+    store.stop()
+    assert len(rows(url, "SELECT id FROM predictions")) == 10
 
 
 def prediction_row(number: str, when: datetime) -> dict[str, Any]:

@@ -139,6 +139,7 @@ class Batcher:
         for job in (*self._running, *self._jobs):
             if job.deadline < now and not job.future.done():
                 job.future.set_exception(TimeoutError())
+        self._jobs = deque(job for job in self._jobs if not job.future.done())
         self._loop.call_later(WATCH_SECONDS, self._give_up_overdue)
 
     def _next_jobs(self) -> list[_Job]:

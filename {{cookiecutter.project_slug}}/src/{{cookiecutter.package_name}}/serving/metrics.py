@@ -22,11 +22,11 @@ SHARE_SECONDS = 0.25
 class BufferedValue:
     """A number that the other workers see a moment later.
 
-    The library writes each change to the file that they share. A prediction makes a dozen.
+    The library writes each change to the file that they share. A prediction makes a dozen. Its
+    lock is not needed: Python changes threads at calls and jumps only, and `inc` has none.
     """
 
     Shared = values.MultiProcessValue()  # type: ignore[no-untyped-call]
-    _multiprocess = True  # the library asks
     _all: ClassVar[list["BufferedValue"]] = []
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -42,6 +42,9 @@ class BufferedValue:
 
     def get(self) -> float:
         return self._value
+
+    def get_exemplar(self) -> None:
+        """None; the shared files have no place for exemplars."""
 
     @classmethod
     def share_all(cls) -> None:

@@ -54,6 +54,7 @@ class Observe:
         try:
             await self.app(scope, receive, observed_send)
         finally:
+            status = scope.get("status", status)
             self._record(scope, request_id, status, time.perf_counter() - start)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import metrics
+from .observe import SECURITY_HEADERS
 from .problems import problem_response
 
 TOO_SLOW = problem_response(408, "the request took too long to arrive", {"Connection": "close"})
@@ -55,7 +56,10 @@ class JoinedWrites:
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection, which ends with 408 where a request takes longer than `request_seconds`."""
+    """One connection, closed where a request takes longer than `request_seconds` to arrive.
+
+    If what is missing is a part of its body, it gets 408.
+    """
 
     request_seconds = 10.0
     _timer: asyncio.TimerHandle | None = None
@@ -72,6 +76,11 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         self._time_request()
 
+    def on_message_begin(self) -> None:
+        """Begin a request; the one before, if any, has arrived."""
+        super().on_message_begin()
+        self._stop_timer()
+
     def eof_received(self) -> None:
         """Write what there is, since the loop closes a connection that the client half closes."""
         self._writes.flush()
@@ -79,27 +88,37 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the connection go."""
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def _time_request(self) -> None:
         """Start or stop the timer; a request that comes in one piece needs none."""
-        is_whole = self._has_head() and not self.cycle.more_body
-        if is_whole and self._timer:
+        cycle = self.cycle
+        if self._has_head() and not cycle.more_body and not cycle.response_complete:
+            self._stop_timer()
+        elif not self._timer:
+            self._timer = self.loop.call_later(self.request_seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
             self._timer.cancel()
             self._timer = None
-        elif not is_whole and not self._timer:
-            self._timer = self.loop.call_later(self.request_seconds, self._give_up)
 
     def _has_head(self) -> bool:
         """Whether the newest request's head is there, and not only a part of it."""
         return self.cycle is not None and self.cycle.scope is self.scope
 
     def _give_up(self) -> None:
+        self._timer = None
+        if self.pipeline:  # an earlier request has not been answered, and nothing is read meanwhile
+            self._time_request()
+            return
         if self._has_head() and not self.cycle.response_started:
-            metrics.REJECTED.labels("timeout").inc()
+            metrics.REJECTED.labels("slow").inc()
+            # For observe.py, which does not see this answer.
+            self.scope["status"] = 408  # type: ignore[typeddict-unknown-key]
+            own = self.server_state.default_headers + SECURITY_HEADERS
             head = [b"HTTP/1.1 408 Request Timeout"]
-            head += [name + b": " + value for name, value in TOO_SLOW.raw_headers]
+            head += [name + b": " + value for name, value in own + TOO_SLOW.raw_headers]
             self.transport.write(b"\r\n".join([*head, b"", bytes(TOO_SLOW.body)]))
         self.transport.close()

@@ -24,7 +24,9 @@ logger = logging.getLogger(__name__)
 WRITE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
-MAX_ROWS = 100  # of one transaction; requests wait while these are prepared
+# Of one statement; requests wait while it is prepared. Before 3.32, SQLite takes 999 values.
+MAX_ROWS = 90
+MAX_WRITE_BYTES = 1_000_000  # of one, roughly: a row with a large picture is still written
 ROW_BYTES = 1_000  # of memory for a row without its picture, roughly
 
 schema = sa.MetaData()
@@ -70,11 +72,17 @@ def connect(url: str) -> sa.Engine:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA busy_timeout = 5000")
 
+    if engine.driver == "psycopg":
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare_nothing(connection: Any, record: Any) -> None:
+            connection.prepare_threshold = None  # a statement for every number of rows
+
     return engine
 
 
 def as_text(time: datetime) -> str:
-    """A time as both databases take it."""
+    """A time in UTC as both databases take it, and as SQLite compares it."""
     return time.isoformat(" ", "microseconds")
 
 
@@ -90,14 +98,14 @@ class Insert:
         columns = [column for column in table.columns if column is not table.autoincrement_column]
         self._names = [column.name for column in columns]
         # Rows are written again where a connection broke after they were committed.
-        statement = insert(table).on_conflict_do_nothing()
+        statement = insert(table).on_conflict_do_nothing().inline()  # without RETURNING
         text = str(statement.compile(dialect=dialect, column_keys=self._names))
         self._start, _, rest = text.partition("VALUES")
         self._placeholders, _, self._end = rest.partition("ON CONFLICT")
 
     def __call__(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
         placeholders = ",".join([self._placeholders] * len(rows))
-        values = tuple(row[name] for row in rows for name in self._names)
+        values = tuple(row.get(name) for row in rows for name in self._names)
         statement = f"{self._start} VALUES {placeholders} ON CONFLICT {self._end}"
         connection.exec_driver_sql(statement, values)
 
@@ -124,7 +132,7 @@ class Store:
     def add(self, table: sa.Table, row: dict[str, Any]) -> None:
         """Remember a row; dropped and counted where the buffer is full.
 
-        row: text, numbers and bytes, as a driver takes them.
+        row: text, numbers, bytes and None, as a driver takes them.
         """
         size = _size(row)
         with self._lock:
@@ -157,7 +165,9 @@ class Store:
             except SQLAlchemyError as error:
                 metrics.STORE_ERRORS.inc()
                 if not is_down:
-                    logger.exception("the database does not take rows; they wait: %s", error)
+                    # In the driver's words; SQLAlchemy's have all the rows.
+                    reason = getattr(error, "orig", None) or error
+                    logger.error("the database does not take rows; they wait: %s", reason)
                 is_down = True
                 self._stopping.wait(RETRY_SECONDS)
             if is_last and (is_down or not self._rows):
@@ -165,7 +175,7 @@ class Store:
 
     def _write_some(self) -> None:
         self._create_tables()
-        rows = [self._rows[index] for index in range(min(len(self._rows), MAX_ROWS))]
+        rows, num_bytes = self._next_rows()
         with self._engine.begin() as connection:
             for table, insert in self._inserts.items():
                 if values := [row for row_table, row in rows if row_table is table]:
@@ -173,8 +183,17 @@ class Store:
         for _ in rows:  # only now that they are safe
             self._rows.popleft()
         with self._lock:
-            self._num_bytes -= sum(_size(row) for _, row in rows)
+            self._num_bytes -= num_bytes
         metrics.STORE_WRITTEN.inc(len(rows))
+
+    def _next_rows(self) -> tuple[list[Row], int]:
+        """The oldest rows, as many as one statement may have, and their size."""
+        rows: list[Row] = []
+        num_bytes = 0
+        while len(rows) < min(len(self._rows), MAX_ROWS) and num_bytes < MAX_WRITE_BYTES:
+            rows.append(self._rows[len(rows)])
+            num_bytes += _size(rows[-1][1])
+        return rows, num_bytes
 
     def _clean_up(self) -> None:
         """Once an hour, delete what is too old, and feedback whose prediction is."""

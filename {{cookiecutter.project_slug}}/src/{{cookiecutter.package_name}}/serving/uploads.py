@@ -47,9 +47,9 @@ async def read_picture(request: Request, max_bytes: int) -> bytes:
             there is no picture.
     """
     length = request.headers.get("content-length")
-    if length is None:
+    if length is None:  # else the server reads just as much as it says
         request = Request(request.scope, limited(request.receive, max_bytes))
-    elif int(length) > max_bytes:  # more than it says, the server does not read
+    elif int(length) > max_bytes:
         raise too_large(max_bytes)
     content_type = request.headers.get("content-type", "application/octet-stream")
     media_type = content_type.partition(";")[0].strip().lower()
