@@ -122,8 +122,10 @@ def state(job: str) -> str:
 
 def epoch(project: Bake) -> int:
     """The last epoch that was saved, 0 before the first."""
-    file = project.path / "metrics/live/metrics.json"
-    return int(json.loads(file.read_text())["step"]) if file.exists() else 0
+    # DVCLive writes the file anew: it may not be there, or not be whole.
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        return int(json.loads(project.read("metrics/live/metrics.json"))["step"])
+    return 0
 
 
 def summary(project: Bake) -> dict[str, Any]:
