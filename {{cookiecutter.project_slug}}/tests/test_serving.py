@@ -4,7 +4,6 @@ import asyncio
 import io
 import re
 import shutil
-import socket
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from package_name.serving.predictor import (
 
 from .serving_helpers import (
     DIGITS,
+    connect,
     digit_images,
     png,
     running_server,
@@ -247,7 +247,7 @@ def test_answers_without_a_body_and_requests_in_a_row_come_whole_and_in_order(
             ("GET /static/page.css", "Connection: close\r\n"),
         )
     )
-    with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=3) as server:
+    with connect(client) as server:
         server.sendall(head)
         assert server.recv(65536).endswith(b"\r\n\r\n")  # before there is anything after it
         server.sendall(health + style)

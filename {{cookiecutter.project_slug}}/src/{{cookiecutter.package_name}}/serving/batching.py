@@ -134,7 +134,7 @@ class Batcher:
         self._start_batch()
 
     def _give_up_overdue(self) -> None:
-        """One timer for all jobs, since one for each costs more than reading its request."""
+        """End waits that are over; one timer for all jobs is cheaper than one for each."""
         now = time.perf_counter()
         for job in (*self._running, *self._jobs):
             if job.deadline < now and not job.future.done():

@@ -26,6 +26,7 @@ class BufferedValue:
     lock is not needed: Python changes threads at calls and jumps only, and `inc` has none.
     """
 
+    # The library's functions have no types.
     Shared = values.MultiProcessValue()  # type: ignore[no-untyped-call]
     _all: ClassVar[list["BufferedValue"]] = []
 

@@ -115,7 +115,7 @@ class Protocol(HttpToolsProtocol):
             return
         if self._has_head() and not self.cycle.response_started:
             metrics.REJECTED.labels("slow").inc()
-            # For observe.py, which does not see this answer.
+            # For observe.py, which does not see this answer; ASGI lets a server add keys.
             self.scope["status"] = 408  # type: ignore[typeddict-unknown-key]
             own = self.server_state.default_headers + SECURITY_HEADERS
             head = [b"HTTP/1.1 408 Request Timeout"]

@@ -89,7 +89,7 @@ def as_text(time: datetime) -> str:
 class Insert:
     """Inserts rows with one statement for all of them.
 
-    SQLAlchemy's `execute` takes three times as long: it looks at every value of every row, and a
+    SQLAlchemy's `execute` takes longer: it looks at every value of every row, and a
     driver that is given them one by one takes the interpreter's lock for each.
     """
 
