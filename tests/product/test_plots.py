@@ -52,18 +52,14 @@ def test_all_plots_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
             assert len(np.unique(np.asarray(image.convert("L")))) > 10
 
 
-def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
-    files = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        write_pictures(make_report(num_classes=4, channels=3), tmp_path / name)
-        files.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
-    assert files[0] == files[1]
+def drawn(folder: Path, noise: float) -> dict[str, bytes]:
+    write_pictures(make_report(num_classes=4, channels=3, noise=noise), folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_other_predictions_give_other_plots(tmp_path: Path) -> None:
-    files = []
-    for noise in (1, 3):
-        write_pictures(make_report(num_classes=4, noise=noise), tmp_path)
-        files.append((tmp_path / "confusion_matrix.png").read_bytes())
-    assert files[0] != files[1]
+def test_the_same_numbers_give_the_same_bytes_and_other_predictions_other_plots(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    first, same, other = (drawn(tmp_path_factory.mktemp("plots"), noise) for noise in (1, 1, 3))
+    assert first == same
+    assert first["confusion_matrix.png"] != other["confusion_matrix.png"]

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for arrays this small, more threads only wait for each other
-
-from .digits import digit_images
-from .serving_helpers import png, write_model
+# For arrays this small, more threads only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, as `export` leaves it; tests do not change it."""
+    from .serving_helpers import write_model  # takes seconds, and many tests need no model
+
     folder = tmp_path_factory.mktemp("served") / "model"
     write_model(folder)
     return folder
@@ -22,4 +22,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digit() -> bytes:
     """A scanned 3 as a PNG file."""
+    from .digits import digit_images
+    from .serving_helpers import png
+
     return png(digit_images()[0][3])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from package_name.config import TrainConfig
+from package_name.data.dataset import Split
 from package_name.errors import UserError
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
@@ -45,8 +46,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
 def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedule) -> None:
     rate = 0.1 if optimizer == "sgd" else 0.01
     config = replace(TRAIN_CONFIG, optimizer=optimizer, schedule=schedule, learning_rate=rate)
-    result = train(tmp_path, replace(config, epochs=8))
-    assert result.best.validation_accuracy > 0.8
+    result = train(tmp_path, replace(config, epochs=6))
+    assert result.best.validation_accuracy > 0.7  # chance is 0.1
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
@@ -108,12 +109,15 @@ def test_it_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
 
 
 def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
-    result = train(tmp_path, replace(TRAIN_CONFIG, epochs=12, learning_rate=0.3, optimizer="sgd"))
+    # Validated on wrong labels, the network gets worse while it learns.
+    wrong = Split(VALIDATION.images, (VALIDATION.labels + 1) % 10)
+    result = run(tmp_path, build_model(), TRAIN_CONFIG, (TRAIN, wrong))
+    assert result.best.epoch < len(result.history)
     model = build_model()
     model.load_state_dict(result.best_weights)
     with torch.inference_mode():
-        logits = model.eval()(torch.from_numpy(VALIDATION.images))
-    accuracy = float((logits.argmax(dim=1).numpy() == VALIDATION.labels).mean())
+        logits = model.eval()(torch.from_numpy(wrong.images))
+    accuracy = float((logits.argmax(dim=1).numpy() == wrong.labels).mean())
     assert accuracy == pytest.approx(result.best.validation_accuracy)
     assert accuracy == max(row.validation_accuracy for row in result.history)
 
