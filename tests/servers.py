@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -74,12 +75,14 @@ def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> N
 
 
 @contextlib.contextmanager
-def http_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder over HTTP on loopback."""
+def http_folder(folder: Path, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback, or over HTTPS; gives the URL."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
