@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import http.server
+import itertools
+import os
 import socket
 import subprocess
 import threading
@@ -13,17 +15,26 @@ from pathlib import Path
 import httpx
 import pytest
 
+from . import workers
 from .conftest import Bake, clean_environment, inside
 
-LISTEN_SECONDS = 60
-READY_SECONDS = 60
+START_SECONDS = 180  # far more than it takes, for a machine that is busy
+# Below the ports that systems give to outgoing connections, and apart from the other worker's: what
+# is free when a test asks for it is still free when its server starts.
+NUM_PORTS = 5000
+PORTS = range(22_000 + NUM_PORTS * workers.NUMBER, 22_000 + NUM_PORTS * (workers.NUMBER + 1))
+_ports: Iterator[int] = itertools.cycle(
+    (*PORTS[os.getpid() % NUM_PORTS :], *PORTS[: os.getpid() % NUM_PORTS])
+)
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of loopback that nothing listens on, another one at each call."""
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 @contextlib.contextmanager
@@ -31,7 +42,7 @@ def running(*command: str | Path, port: int) -> Iterator[None]:
     """A server process as long as the block lasts, from when it listens on `port`."""
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + LISTEN_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
@@ -53,9 +64,9 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
         cwd=project.path,
         env=clean_environment() | inside(environment, project) | env,
     )
-    headers = {"Content-Type": "image/png"}
+    url, headers = f"http://127.0.0.1:{port}", {"Content-Type": "image/png"}
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=START_SECONDS) as client:
             wait_until_ready(client, server)
             yield client
     finally:
@@ -64,7 +75,7 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
 
 
 def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if client.get("/readyz").status_code == httpx.codes.OK:
