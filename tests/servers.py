@@ -22,15 +22,14 @@ START_SECONDS = 180  # far more than it takes, for a machine that is busy
 # Below the ports that systems give to outgoing connections, and apart from the other worker's: what
 # is free when a test asks for it is still free when its server starts.
 NUM_PORTS = 5000
-PORTS = range(22_000 + NUM_PORTS * workers.NUMBER, 22_000 + NUM_PORTS * (workers.NUMBER + 1))
-_ports: Iterator[int] = itertools.cycle(
-    (*PORTS[os.getpid() % NUM_PORTS :], *PORTS[: os.getpid() % NUM_PORTS])
-)
+FIRST_PORT = 22_000 + NUM_PORTS * workers.NUMBER
+_numbers = itertools.count(os.getpid())
 
 
 def free_port() -> int:
     """A port of loopback that nothing listens on, another one at each call."""
-    for port in _ports:
+    for number in _numbers:
+        port = FIRST_PORT + number % NUM_PORTS
         with contextlib.suppress(OSError), socket.socket() as listener:
             listener.bind(("127.0.0.1", port))
             return port
