@@ -44,6 +44,7 @@ Choice = Callable[[str], "Bake"]
 
 # With two workers, what takes longest begins first, so that both end together.
 LONGEST_FIRST = (
+    "tests/test_setup",
     "tests/test_deploy",
     "tests/ci/test_remotes",
     "tests/ci/test_train",
