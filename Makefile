@@ -22,7 +22,7 @@ demo: $(filter .uv/%,$(UV)) ## generate a project into build/, train its model a
 	$(UV) run python -m scripts.demo
 
 test: $(filter .uv/%,$(UV)) ## generate projects with every option and use them as their users would
-	$(UV) run pytest
+	$(UV) run pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 	$(UV) run ruff check .

@@ -32,9 +32,9 @@ def main() -> None:
         measure(project, "make", "setup", *group)
         environment = {"DATA_SOURCE_URL": url}
         measure(project, "uv", "run", "--no-sync", "dvc", "repro", "prepare", env=environment)
-        num_images, epochs = (1024, 1) if is_try else (50_000, 10)
+        num_images, epochs = (64, 1) if is_try else (50_000, 10)
         ours = _run(project, "ours", num_images, epochs)
-        goal = _run(project, "goal", 1024 if is_try else 54_000, 1 if is_try else 24)
+        goal = _run(project, "goal", 64 if is_try else 54_000, 1 if is_try else 24)
         if is_try:
             print(json.dumps([ours, goal], indent=2))
             return
