@@ -1,15 +1,14 @@
-"""A model to serve and a picture to show it."""
+"""A model to serve and an image to send to it."""
 
 import os
 from pathlib import Path
 
 import pytest
-import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # Triton looks at it when it is first imported
+os.environ["OMP_NUM_THREADS"] = "1"  # for arrays this small, more threads only wait for each other
 
-from .serving_helpers import digit_images, png, write_model
+from .digits import digit_images
+from .serving_helpers import png, write_model
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,25 +18,16 @@ import onnx
 import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from package_name.metadata import (
-    MODEL_FILE,
-    ModelMetadata,
-    sha256_of,
-)
+from package_name.metadata import MODEL_FILE, ModelMetadata, sha256_of
 from package_name.preprocess import ImageSpec
+
+from .digits import digit_images
 
 Found = TypeVar("Found")
 PNG = {"Content-Type": "image/png"}
 DIGITS = ImageSpec(channels=1, height=8, width=8)
-
-
-def digit_images() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """scikit-learn's scanned digits as pixels (N, 8, 8) in 0..255, and their labels (N,)."""
-    digits = load_digits()
-    return (digits.images * (255 / 16)).astype(np.uint8), digits.target
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -52,8 +40,8 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
 def write_model(folder: Path) -> ModelMetadata:
     """Train a logistic regression on the digits, and write it as `export` writes a model."""
     images, labels = digit_images()
-    rows = images.reshape(len(images), -1) / 255
-    classifier = LogisticRegression(max_iter=1000).fit(rows, labels)
+    features = images.reshape(len(images), -1) / 255
+    classifier = LogisticRegression(max_iter=1000).fit(features, labels)
     weights = {
         "scale": np.float32(1 / 255),
         "weight": classifier.coef_.T.astype(np.float32),
@@ -84,7 +72,7 @@ def write_model(folder: Path) -> ModelMetadata:
         created="2026-01-01T00:00:00+00:00",
         hardware="none",
         params={},
-        metrics={"accuracy": float(classifier.score(rows, labels))},
+        metrics={"accuracy": float(classifier.score(features, labels))},
     )
     metadata.save(folder)
     return metadata
@@ -109,15 +97,15 @@ def running_server(model_dir: Path, **settings: object) -> Iterator[httpx.Client
         "database_url": f"sqlite:///{model_dir.parent}/predictions-{port}.db",
     } | settings
     environment = {name.upper(): str(value) for name, value in settings.items()}
-    module = "package_name.serving"
-    server = subprocess.Popen([sys.executable, "-m", module], env=os.environ | environment)
+    command = [sys.executable, "-m", "package_name.serving"]
+    server = subprocess.Popen(command, env=os.environ | environment)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _wait_until_up(client, server)
             yield client
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=60)
 
 
 def _wait_until_up(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
@@ -131,66 +119,30 @@ def _wait_until_up(client: httpx.Client, server: subprocess.Popen[bytes]) -> Non
     raise AssertionError("the server did not come up within a minute")
 
 
-@contextlib.contextmanager
-def clients(url: httpx.URL, digit: bytes, number: int = 4) -> Iterator[Counter[str]]:
-    """Clients that ask without a pause, each time by a new connection; counts what they get."""
-    answers: Counter[str] = Counter()
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.is_set():
-            connection = HTTPConnection(url.host, url.port, timeout=30)
-            try:
-                connection.request("POST", "/v1/predict", digit, PNG)
-                answers[str(connection.getresponse().status)] += 1
-            except (OSError, HTTPException) as error:
-                answers[type(error).__name__] += 1
-                time.sleep(0.01)
-            finally:
-                connection.close()
-
-    threads = [threading.Thread(target=ask) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
-def connect(server: httpx.Client) -> socket.socket:
-    """A connection of one's own to the server, to send what no client would."""
-    return socket.create_connection(("127.0.0.1", server.base_url.port or 0), timeout=30)
-
-
-def head_of(picture: bytes) -> bytes:
-    """The head of a request for a prediction, whose body is the picture."""
-    length = f"Content-Length: {len(picture)}"
-    return f"POST /v1/predict HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n".encode()
-
-
-def more(answers: Counter[str], number: int = 50) -> None:
-    """Wait for so many more answers."""
-    goal = answers["200"] + number
-    assert eventually(lambda: answers["200"] >= goal), answers
+def run_module(name: str, *arguments: str, **environment: object) -> str:
+    """The output of a command of the service, such as `keys create`."""
+    variables = {key.upper(): str(value) for key, value in environment.items()}
+    command = [sys.executable, "-m", f"package_name.serving.{name}", *arguments]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def eventually(find: Callable[[], Found]) -> Found:
-    """What `find` gives as soon as it is true; the last it gave after ten seconds."""
-    deadline = time.monotonic() + 10
+    """What `find` returns as soon as it is true; after a minute, what it returned last."""
+    deadline = time.monotonic() + 60
     while not (found := find()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
 
 def rows(database: str, query: str) -> Sequence[sa.Row[Any]]:
+    """What the query finds; nothing before the service's first write."""
     engine = sa.create_engine(database)
     try:
         with engine.connect() as connection:
             return connection.execute(sa.text(query)).all()
-    except sa.exc.DatabaseError:  # before the first write
+    except sa.exc.DatabaseError:
         return []
     finally:
         engine.dispose()

@@ -1,12 +1,8 @@
-"""From official files, or a folder of pictures, to the prepared arrays."""
+"""From official files, or a folder of images, to the prepared arrays."""
 
 import gzip
-import hashlib
-import http.server
 import io
 import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +12,7 @@ from PIL import Image
 
 from package_name.config import PrepareConfig
 from package_name.data.dataset import SPLITS, load_info, load_split
-from package_name.data.download import DownloadError, download
+from package_name.data.download import DownloadError
 from package_name.data.prepare import prepare
 from package_name.data.sources import READERS, fetch
 from package_name.data.split import stratified_split
@@ -30,79 +26,6 @@ CONFIG = PrepareConfig(
     limit=None,
     seed=0,
 )
-CONTENT = bytes(range(256)) * 4096
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class RangeHandler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT at /file with byte ranges; breaks the first answer off half-way."""
-
-    broken_answers = 0
-    requested: list[str | None]
-
-    def do_GET(self) -> None:
-        if self.path != "/file":
-            return self.send_error(404)
-        asked = self.headers.get("Range")
-        self.requested.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        body = CONTENT[start:]
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if type(self).broken_answers:
-            type(self).broken_answers -= 1
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
-        return None
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    RangeHandler.requested = []
-    RangeHandler.broken_answers = 0
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RangeHandler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
-
-
-def test_a_download_that_breaks_off_is_resumed_where_it_stopped(
-    server: str, tmp_path: Path
-) -> None:
-    RangeHandler.broken_answers = 1
-    download(f"{server}/file", tmp_path / "file", SHA256)
-    assert (tmp_path / "file").read_bytes() == CONTENT
-    assert RangeHandler.requested == [None, f"bytes={len(CONTENT) // 2}-"]
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_what_an_earlier_run_received_is_not_received_again(server: str, tmp_path: Path) -> None:
-    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
-    download(f"{server}/file", tmp_path / "file", SHA256)
-    assert RangeHandler.requested == ["bytes=1000-"]
-    download(f"{server}/file", tmp_path / "file", SHA256)
-    assert len(RangeHandler.requested) == 1
-
-
-def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server: str, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="SHA-256"):
-        download(f"{server}/file", tmp_path / "file", "0" * 64)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_address_that_is_wrong_is_said_at_once(server: str, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="404"):
-        download(f"{server}/other", tmp_path / "other", SHA256)
-    with pytest.raises(DownloadError, match="not a URL"):
-        download("nonsense://host/file", tmp_path / "file", SHA256)
-    with pytest.raises(DownloadError, match="cannot be read"):
-        download((tmp_path / "none").as_uri(), tmp_path / "file", SHA256)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +36,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "prepared"
 
 
-def test_digits_come_without_a_network_and_every_picture_is_in_one_split(digits: Path) -> None:
+def test_digits_come_without_a_network_and_every_image_is_in_one_split(digits: Path) -> None:
     info = load_info(digits)
     splits = [load_split(digits, split) for split in SPLITS]
     assert sum(len(split) for split in splits) == 1797
@@ -191,20 +114,20 @@ def test_cifar10_is_read_from_its_own_format(tmp_path: Path) -> None:
     assert raw.is_test.sum() == 2
 
 
-def make_image_folder(folder: Path, num_pictures: int = 6) -> Path:
-    """Two classes, red and blue pictures of many sizes and formats."""
+def make_image_folder(folder: Path, num_images: int = 6) -> Path:
+    """Two classes, red and blue images of many sizes and formats."""
     for colour in ("red", "blue"):
         (folder / colour).mkdir(parents=True)
-        for number in range(num_pictures):
+        for number in range(num_images):
             image = Image.new("RGB", (20 + number, 30 - number), colour)
             image.save(folder / colour / f"{number}.{('png', 'jpg', 'webp')[number % 3]}")
     return folder
 
 
-def test_a_folder_of_mixed_pictures_is_prepared(tmp_path: Path) -> None:
+def test_a_folder_of_mixed_images_is_prepared(tmp_path: Path) -> None:
     images = make_image_folder(tmp_path / "images")
     (images / "red" / ".hidden.png").write_bytes(b"x")
-    (images / "red" / "notes.txt").write_text("not a picture")
+    (images / "red" / "notes.txt").write_text("not an image")
     fetch("image-folder", images.as_uri(), tmp_path / "raw")
     config = replace(CONFIG, channels=3)
     raw = READERS["image-folder"](tmp_path / "raw")
@@ -216,9 +139,9 @@ def test_a_folder_of_mixed_pictures_is_prepared(tmp_path: Path) -> None:
         assert image[0 if info.classes[label] == "red" else 2].min() > 250
 
 
-def test_broken_pictures_are_skipped_counted_and_named(tmp_path: Path) -> None:
+def test_broken_images_are_skipped_counted_and_named(tmp_path: Path) -> None:
     images = make_image_folder(tmp_path / "images")
-    (images / "red" / "broken.png").write_bytes(b"not a picture")
+    (images / "red" / "broken.png").write_bytes(b"not an image")
     data = (images / "red" / "0.png").read_bytes()
     (images / "red" / "cut.png").write_bytes(data[: len(data) // 2])
     raw = READERS["image-folder"](images)
@@ -227,23 +150,23 @@ def test_broken_pictures_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert sum(sum(counts.values()) for counts in info.counts.values()) == 12
 
 
-def test_a_class_with_one_picture_is_an_error_and_nothing_is_left_half_written(
+def test_a_class_with_one_image_is_an_error_and_nothing_is_left_half_written(
     tmp_path: Path,
 ) -> None:
     images = make_image_folder(tmp_path / "images")
     for file in list((images / "red").iterdir())[1:]:
         file.unlink()
     raw = READERS["image-folder"](images)
-    with pytest.raises(UserError, match="class 'red' has too few pictures"):
+    with pytest.raises(UserError, match="class 'red' has too few"):
         prepare(raw, "image-folder", CONFIG, tmp_path / "prepared")
     assert not list(tmp_path.glob("prepared*"))
 
 
-def test_a_folder_without_pictures_or_with_one_class_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_images_or_with_one_class_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no pictures in"):
+    with pytest.raises(UserError, match=r"in .* it needs one folder for each class"):
         fetch("image-folder", (tmp_path / "empty").as_uri(), tmp_path / "raw")
-    with pytest.raises(UserError, match="no pictures in"):
+    with pytest.raises(UserError, match=r"in .* it needs one folder for each class"):
         fetch("image-folder", (tmp_path / "none").as_uri(), tmp_path / "raw")
     one = make_image_folder(tmp_path / "one")
     (one / "red").rename(tmp_path / "red")

@@ -1,24 +1,17 @@
-"""Batches: each picture once an epoch, changed as the seed says, from memory or from the disk."""
+"""Batches: each image once an epoch, changed as the seed says, from memory or from the disk."""
 
 import itertools
-import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from package_name.data import storage
 from package_name.data.dataset import Split, load_split
 from package_name.data.loader import BatchLoader, epoch_seed
-from package_name.data.storage import (
-    Location,
-    OnDevice,
-    OnDisk,
-    open_storage,
-)
+from package_name.data.storage import Location, OnDevice, OnDisk, open_storage
 
-from .shared_training import CPU, digits
+from .digits import digits
+from .training_run import CPU
 
 NUM_IMAGES = 1050
 
@@ -56,7 +49,7 @@ def rows(images: torch.Tensor) -> set[tuple[int, ...]]:
     return {tuple(image.flatten().tolist()) for image in images}
 
 
-def test_an_epoch_has_every_picture_once_in_another_order_each_time(split: Split) -> None:
+def test_an_epoch_has_every_image_once_in_another_order_each_time(split: Split) -> None:
     batches = loader(split)
     first, second = ([labels for _, labels in batches.epoch(number)] for number in (1, 2))
     assert len(first) == len(batches) == 11
@@ -93,13 +86,13 @@ def test_an_epoch_goes_on_from_any_step(split: Split, location: Location) -> Non
 
 
 @pytest.mark.parametrize("location", ["device", "disk"])
-def test_in_order_has_every_picture_as_it_is(split: Split, location: Location) -> None:
+def test_in_order_has_every_image_as_it_is(split: Split, location: Location) -> None:
     images, labels = zip(*loader(split, location=location).in_order(), strict=True)
     assert np.array_equal(torch.cat(images), split.images)
     assert np.array_equal(torch.cat(labels), split.labels)
 
 
-def test_a_crop_shifts_a_picture_by_at_most_the_padding(split: Split) -> None:
+def test_a_crop_shifts_an_image_by_at_most_the_padding(split: Split) -> None:
     images = torch.cat([images for images, _ in loader(split, crop_padding=1).epoch(1)])
     assert images.shape == split.images.shape
     starts = itertools.product(range(3), range(3))
@@ -107,7 +100,7 @@ def test_a_crop_shifts_a_picture_by_at_most_the_padding(split: Split) -> None:
     assert rows(torch.from_numpy(split.images[:, :, 1:-1, 1:-1].copy())) <= set().union(*windows)
 
 
-def test_a_flip_mirrors_about_half_of_the_pictures(split: Split) -> None:
+def test_a_flip_mirrors_about_half_of_the_images(split: Split) -> None:
     plain = rows(torch.from_numpy(split.images.copy()))
     images = torch.cat([images for images, _ in loader(split, horizontal_flip=True).epoch(1)])
     num_kept = sum(tuple(image.flatten().tolist()) in plain for image in images)
@@ -116,43 +109,10 @@ def test_a_flip_mirrors_about_half_of_the_pictures(split: Split) -> None:
     assert 0.4 < num_mirrored / len(images) < 0.6
 
 
-def test_pictures_that_do_not_fit_stay_on_the_disk(
+def test_images_that_do_not_fit_into_memory_stay_on_the_disk(
     split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(open_storage(split, CPU, "auto"), OnDevice)
-    monkeypatch.setattr(storage, "_free_memory", lambda _: split.images.nbytes)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000000000")  # processes that share the memory
     assert isinstance(open_storage(split, CPU, "auto"), OnDisk)
     assert isinstance(open_storage(split, CPU, "device"), OnDevice)
-
-
-def test_leaving_an_epoch_half_way_leaves_no_thread_that_reads(split: Split) -> None:
-    before = threading.active_count()
-    epoch = loader(split, location="disk").epoch(1)
-    assert len(list(itertools.islice(epoch, 3))) == 3
-    assert threading.active_count() == before + 1
-    del epoch
-    assert threading.active_count() == before
-
-
-def test_pictures_that_were_read_leave_memory_again(tmp_path: Path) -> None:
-    status = Path("/proc/self/smaps_rollup")
-    if not status.exists():
-        pytest.skip("resident memory by kind: Linux only")
-
-    def mapped_mb() -> float:
-        """Resident memory in MB that is a file's."""
-        sizes = dict(line.split()[:2] for line in status.read_text().splitlines()[1:])
-        return (int(sizes["Rss:"]) - int(sizes["Anonymous:"])) / 1000
-
-    large = np.lib.format.open_memmap(
-        tmp_path / "train_images.npy", mode="w+", dtype=np.uint8, shape=(20_000, 3, 64, 64)
-    )
-    large[:] = 1  # 246 MB
-    large.flush()
-    del large
-    np.save(tmp_path / "train_labels.npy", np.zeros(20_000, dtype=np.int64))
-    split = load_split(tmp_path, "train")
-    before = mapped_mb()
-    for images, _ in loader(split, location="disk").epoch(1):
-        assert images.shape[1:] == (3, 64, 64)
-    assert mapped_mb() < before + 30

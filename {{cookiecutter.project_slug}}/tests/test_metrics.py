@@ -1,8 +1,7 @@
-"""The numbers that are reported, held to scikit-learn, to sums done by hand, and to theory."""
+"""The numbers that are reported, checked against scikit-learn, sums done by hand, and theory."""
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
@@ -11,7 +10,6 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from package_name.data.dataset import Split
 from package_name.evaluation import baseline
 from package_name.evaluation.baseline import (
     compare_with_baseline,
@@ -28,27 +26,20 @@ from package_name.evaluation.metrics import (
     per_class_metrics,
 )
 
+from .digits import digits
+
 NUM_BINS = 15
 CLASSES = tuple("0123456789")
+TRAIN, TEST = digits(0, 1200), digits(1200, 1797)
 
 
 @pytest.fixture(scope="module")
-def digits() -> tuple[Split, Split]:
-    """Real 8x8 scans, (N, 1, 8, 8), as a train and a test split."""
-    data = load_digits()
-    images = np.rint(data.images * 255 / 16).astype(np.uint8)[:, None]
-    labels = data.target.astype(np.int64)
-    return Split(images[:1200], labels[:1200]), Split(images[1200:], labels[1200:])
-
-
-@pytest.fixture(scope="module")
-def predictions(digits: tuple[Split, Split]) -> Predictions:
-    """Answers of a real, imperfect model on the test split."""
-    train, test = digits
-    features = [split.images.reshape(len(split), -1) / 255 for split in digits]
-    model = LogisticRegression(max_iter=200).fit(features[0][:400], train.labels[:400])
+def predictions() -> Predictions:
+    """What a real, imperfect model predicts for the test split."""
+    features = [split.images.reshape(len(split), -1) / 255 for split in (TRAIN, TEST)]
+    model = LogisticRegression(max_iter=200).fit(features[0][:400], TRAIN.labels[:400])
     logits = model.decision_function(features[1]).astype(np.float32)
-    return Predictions(logits, test.labels)
+    return Predictions(logits, TEST.labels)
 
 
 def from_confidences(confidence: list[float], correct: list[bool]) -> Predictions:
@@ -151,18 +142,16 @@ def test_mcnemar_p_is_the_two_sided_binomial_tail(
     assert mcnemar_p(only_second, only_first) == pytest.approx(p)
 
 
-def test_a_perfect_model_beats_the_baseline_beyond_chance(digits: tuple[Split, Split]) -> None:
-    train, test = digits
-    report = compare_with_baseline(test.labels, train, test, seed=0)
+def test_a_perfect_model_beats_the_baseline_beyond_chance() -> None:
+    report = compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)
     assert 0.85 < report["accuracy"] < 1
     assert report["only_baseline_right"] == 0
-    assert report["only_model_right"] == round((1 - report["accuracy"]) * len(test))
+    assert report["only_model_right"] == round((1 - report["accuracy"]) * len(TEST))
     assert report["mcnemar_p"] < 0.001
 
 
 def test_the_baseline_takes_a_subset_where_there_are_too_many_pixels(
-    digits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(baseline, "MAX_PIXELS", 64 * 300)
-    train, test = digits
-    assert compare_with_baseline(test.labels, train, test, seed=0)["num_train"] == 300
+    assert compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)["num_train"] == 300

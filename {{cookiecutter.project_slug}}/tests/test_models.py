@@ -24,7 +24,7 @@ def build(name: str, channels: int, size: int, num_classes: int) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["cnn", "resnet", "vit"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32), (3, 64)])
-def test_pictures_of_any_shape_give_one_logit_a_class(name: str, channels: int, size: int) -> None:
+def test_images_of_any_shape_give_one_logit_a_class(name: str, channels: int, size: int) -> None:
     model = build(name, channels, size, num_classes=7)
     assert model(torch.rand(2, channels, size, size)).shape == (2, 7)
 

@@ -1,4 +1,4 @@
-"""Pictures of every kind become the array that the model takes."""
+"""Images of every kind become the array that the model takes."""
 
 import io
 from typing import Any
@@ -29,7 +29,7 @@ def gradient(mode: str, size: tuple[int, int] = (8, 8)) -> Image.Image:
     return Image.fromarray(ramp).convert(mode)
 
 
-def test_a_picture_of_the_right_size_keeps_its_pixels() -> None:
+def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
     image = gradient("L")
     assert np.array_equal(decode_image(encode(image), GREY)[0], np.asarray(image))
 
@@ -60,7 +60,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
     assert np.all(decode_image(encode(half), GREY) == 0x80)
 
 
-def test_a_wide_picture_is_cropped_about_its_centre_and_not_squashed() -> None:
+def test_a_wide_image_is_cropped_about_its_centre_and_not_squashed() -> None:
     image = Image.new("L", (24, 8), 0)
     image.paste(255, (8, 0, 16, 8))
     assert np.all(decode_image(encode(image), GREY) == 255)
@@ -80,7 +80,7 @@ def test_exif_orientation_is_applied() -> None:
     assert np.all(pixels[4:] == 255)
 
 
-def test_exif_orientation_is_applied_to_a_transparent_picture_too() -> None:
+def test_exif_orientation_is_applied_to_a_transparent_image_too() -> None:
     image = Image.new("RGBA", (16, 8), "black")
     image.paste("white", (0, 0, 8, 8))  # the left half
     exif = Image.Exif()
@@ -90,7 +90,7 @@ def test_exif_orientation_is_applied_to_a_transparent_picture_too() -> None:
     assert np.all(pixels[8:] == 0)
 
 
-def test_a_large_jpeg_is_the_picture_that_its_pixels_are() -> None:
+def test_a_large_jpeg_is_the_image_that_its_pixels_are() -> None:
     image = gradient("L", (800, 800))
     from_jpeg = decode_image(encode(image, "JPEG", quality=95), GREY).astype(int)
     assert abs(from_jpeg - decode_image(encode(image), GREY)).max() <= 2
@@ -119,12 +119,12 @@ def test_an_array_and_its_lossless_file_give_the_same_pixels() -> None:
     ],
     ids=["empty", "text", "cut off", "gif", "svg", "exif"],
 )
-def test_what_is_not_a_usable_picture_is_an_image_error(data: bytes) -> None:
+def test_what_is_not_a_usable_image_is_an_image_error(data: bytes) -> None:
     with pytest.raises(ImageError):
         decode_image(data, GREY)
 
 
-def test_a_picture_with_too_many_pixels_is_turned_away_before_it_is_decoded() -> None:
+def test_an_image_with_too_many_pixels_is_turned_away_before_it_is_decoded() -> None:
     bomb = encode(Image.new("1", (30_000, 30_000)))
     with pytest.raises(ImageError, match="pixels"):
         decode_image(bomb, GREY)

@@ -1,46 +1,28 @@
-"""The loop learns, stops, is reproducible, and goes on after an interruption."""
+"""The loop learns, stops in time, keeps the best weights, and gives the same ones each time."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import onnx
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
-from package_name.config import ExportConfig, TrainConfig
-from package_name.data.dataset import Split
+from package_name.config import TrainConfig
 from package_name.errors import UserError
-from package_name.export import check_onnx, export_onnx
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
-from package_name.preprocess import ImageSpec
-from package_name.training.checkpoint import load_run, save_run
 from package_name.training.device import choose_device
-from package_name.training.loop import TrainResult, train
+from package_name.training.loop import TrainResult
 from package_name.training.muon import orthogonalize
-from package_name.training.optimizer import (
-    build_optimizer,
-    build_schedule,
-)
-from package_name.training.run import EpochResult
+from package_name.training.optimizer import build_optimizer, build_schedule
 
-from .train_config import TRAIN_CONFIG
+from .digits import digits
+from .training_run import CPU, TRAIN_CONFIG, build, largest_difference, run, saved_run
 
 Optimizer = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one-cycle", "cosine"]
-
-CPU = torch.device("cpu")
-
-
-def digits(start: int, stop: int) -> Split:
-    data = load_digits()
-    images = np.round(data.images * (255 / 16)).astype(np.uint8)[:, None]
-    return Split(images[start:stop], data.target[start:stop].astype(np.int64))
+TRAIN, VALIDATION = digits(0, 600), digits(600, 800)
 
 
 def build_model() -> nn.Module:
@@ -48,26 +30,14 @@ def build_model() -> nn.Module:
     return nn.Sequential(Normalize([0.3], [0.38]), CNN(1, 10, width=8, dropout=0.2))
 
 
-def run(
-    folder: Path,
-    config: TrainConfig = TRAIN_CONFIG,
-    on_epoch: Callable[[EpochResult], None] = lambda _: None,
-) -> TrainResult:
-    return train(
-        build_model(),
-        digits(0, 600),
-        digits(600, 800),
-        config,
-        device=CPU,
-        checkpoint=folder / "last.pt",
-        fingerprint="a",
-        on_epoch=on_epoch,
-    )
+def train(folder: Path, config: TrainConfig = TRAIN_CONFIG) -> TrainResult:
+    return run(folder, build_model(), config, (TRAIN, VALIDATION))
 
 
-def same_weights(one: TrainResult, other: TrainResult) -> bool:
-    pairs = zip(one.best_weights.values(), other.best_weights.values(), strict=True)
-    return all(a.equal(b) for a, b in pairs)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """Four epochs with the settings that other runs change."""
+    return train(tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
@@ -75,103 +45,75 @@ def same_weights(one: TrainResult, other: TrainResult) -> bool:
 def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedule) -> None:
     rate = 0.1 if optimizer == "sgd" else 0.01
     config = replace(TRAIN_CONFIG, optimizer=optimizer, schedule=schedule, learning_rate=rate)
-    result = run(tmp_path, replace(config, epochs=8))
+    result = train(tmp_path, replace(config, epochs=8))
     assert result.best.validation_accuracy > 0.8
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 
-def test_the_moving_average_of_the_weights_is_what_is_measured_and_kept(tmp_path: Path) -> None:
-    config = replace(TRAIN_CONFIG, ema_decay=0.9)
-    averaged, plain = run(tmp_path / "a", config), run(tmp_path / "b")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_learns_in_16_bits_and_keeps_weights_in_32(
+    tmp_path: Path, plain: TrainResult, precision: Literal["bfloat16", "float16"]
+) -> None:
+    result = train(tmp_path, replace(TRAIN_CONFIG, precision=precision))
+    assert result.best.validation_accuracy > 0.8
+    assert {weight.dtype for weight in result.best_weights.values()} <= {torch.float32, torch.int64}
+    assert result.history[0].train_loss != plain.history[0].train_loss
+
+
+def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(
+    tmp_path: Path, plain: TrainResult
+) -> None:
+    averaged = train(tmp_path, replace(TRAIN_CONFIG, ema_decay=0.9))
     assert averaged.best.validation_accuracy > 0.8
     assert averaged.history[0].train_loss == plain.history[0].train_loss  # the same steps
     assert averaged.history[0].validation_loss != plain.history[0].validation_loss
-    state = load_run(tmp_path / "a" / "last.pt")
-    assert state is not None
+    state = saved_run(tmp_path)
     last = state["average"]["module.1.head.weight"]
     assert not last.equal(state["model"]["1.head.weight"])
 
 
-@pytest.mark.parametrize("shape", [(16, 9), (9, 16), (8, 72)])
-def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    singular_values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
-    assert singular_values.shape == (min(shape),)
-    assert singular_values.min() > 0.5
-    assert singular_values.max() < 1.5
-
-
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_it_learns_in_16_bits_and_keeps_weights_in_32(
-    tmp_path: Path, precision: Literal["bfloat16", "float16"]
+def test_two_runs_give_the_same_weights_to_the_bit_and_another_seed_gives_others(
+    tmp_path: Path, plain: TrainResult
 ) -> None:
-    result = run(tmp_path, replace(TRAIN_CONFIG, epochs=8, precision=precision))
-    assert result.best.validation_accuracy > 0.8
-    assert {weight.dtype for weight in result.best_weights.values()} <= {torch.float32, torch.int64}
-    in_32 = run(tmp_path / "other", replace(TRAIN_CONFIG, epochs=8))
-    assert result.history[0].train_loss != in_32.history[0].train_loss
+    again = train(tmp_path / "again")
+    assert largest_difference(again.best_weights, plain.best_weights) == 0
+    other = train(tmp_path / "other", replace(TRAIN_CONFIG, seed=1))
+    assert largest_difference(other.best_weights, plain.best_weights) > 0
 
 
-def test_two_runs_give_the_same_weights_to_the_bit(tmp_path: Path) -> None:
-    assert same_weights(run(tmp_path / "a"), run(tmp_path / "b"))
-    assert not same_weights(run(tmp_path / "c"), run(tmp_path / "d", replace(TRAIN_CONFIG, seed=1)))
+def test_images_on_the_disk_give_the_same_weights_to_the_bit(
+    tmp_path: Path, plain: TrainResult
+) -> None:
+    on_disk = train(tmp_path, replace(TRAIN_CONFIG, data_location="disk"))
+    assert largest_difference(on_disk.best_weights, plain.best_weights) == 0
 
 
-class InterruptionError(Exception):
-    """Stands for a machine that goes away."""
-
-
-def test_an_interrupted_run_ends_with_the_same_weights_to_the_bit(tmp_path: Path) -> None:
-    undisturbed = run(tmp_path / "a")
-
-    def interrupt(result: EpochResult) -> None:
-        if result.epoch == 2:
-            raise InterruptionError
-
-    with pytest.raises(InterruptionError):
-        run(tmp_path / "b", on_epoch=interrupt)
-    seen: list[int] = []
-    resumed = run(tmp_path / "b", on_epoch=lambda result: seen.append(result.epoch))
-    assert same_weights(undisturbed, resumed)
-    assert seen == [1, 2, 3, 4]
-    assert [row.validation_loss for row in resumed.history] == [
-        row.validation_loss for row in undisturbed.history
-    ]
-
-
-def test_a_runs_time_is_that_of_all_its_parts(tmp_path: Path) -> None:
-    run(tmp_path)
-    state = load_run(tmp_path / "last.pt")
-    assert state is not None
-    save_run({**state, "finished": False, "seconds": 1000.0}, tmp_path / "last.pt")
-    assert 1000 < run(tmp_path).seconds < 1100
-
-
-def test_a_finished_run_or_one_of_other_code_or_data_is_not_resumed(tmp_path: Path) -> None:
-    run(tmp_path)
-    seen: list[EpochResult] = []
-    run(tmp_path, on_epoch=seen.append)
-    assert len({row.images_per_second for row in seen}) == TRAIN_CONFIG.epochs
-    state = load_run(tmp_path / "last.pt")
-    assert state is not None
-    assert state["finished"]
-    save_run({**state, "finished": False, "fingerprint": "other"}, tmp_path / "last.pt")
-    assert len(run(tmp_path).history) == TRAIN_CONFIG.epochs
+@pytest.mark.parametrize("accumulation_steps", [2, 3, 64])
+def test_a_batch_in_parts_gives_the_step_of_the_whole(
+    tmp_path: Path, accumulation_steps: int
+) -> None:
+    # Without batch normalisation and dropout, which see each part by itself.
+    whole_config = replace(TRAIN_CONFIG, epochs=2, optimizer="sgd")
+    in_parts_config = replace(whole_config, accumulation_steps=accumulation_steps)
+    whole, in_parts = (
+        run(tmp_path / name, build("mlp"), config)
+        for name, config in (("whole", whole_config), ("parts", in_parts_config))
+    )
+    assert 0 < largest_difference(whole.best_weights, in_parts.best_weights) < 1e-5
 
 
 def test_it_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
-    result = run(tmp_path, replace(TRAIN_CONFIG, learning_rate=1e-12, epochs=30, patience=3))
+    result = train(tmp_path, replace(TRAIN_CONFIG, learning_rate=1e-12, epochs=30, patience=3))
     assert len(result.history) == result.best.epoch + 3 < 30
 
 
 def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
-    result = run(tmp_path, replace(TRAIN_CONFIG, epochs=12, learning_rate=0.3, optimizer="sgd"))
+    result = train(tmp_path, replace(TRAIN_CONFIG, epochs=12, learning_rate=0.3, optimizer="sgd"))
     model = build_model()
     model.load_state_dict(result.best_weights)
-    validation = digits(600, 800)
     with torch.inference_mode():
-        predictions = model.eval()(torch.from_numpy(validation.images)).argmax(dim=1).numpy()
-    accuracy = float((predictions == validation.labels).mean())
+        logits = model.eval()(torch.from_numpy(VALIDATION.images))
+    accuracy = float((logits.argmax(dim=1).numpy() == VALIDATION.labels).mean())
     assert accuracy == pytest.approx(result.best.validation_accuracy)
     assert accuracy == max(row.validation_accuracy for row in result.history)
 
@@ -198,23 +140,17 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero(schedule: 
     assert rates[-1] < 0.01 * max(rates)
 
 
+@pytest.mark.parametrize("shape", [(16, 9), (9, 16), (8, 72)])
+def test_muon_brings_the_singular_values_of_an_update_near_one(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    singular_values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
+    assert singular_values.shape == (min(shape),)
+    assert singular_values.min() > 0.5
+    assert singular_values.max() < 1.5
+
+
 def test_a_device_that_is_not_there_is_one_sentence() -> None:
     assert choose_device("cpu") == CPU
     if not torch.backends.mps.is_available():
         with pytest.raises(UserError, match=r"train\.device = 'mps'"):
             choose_device("mps")
-
-
-def test_the_onnx_file_takes_any_batch_and_gives_the_same_answers(tmp_path: Path) -> None:
-    model = build_model()
-    path = tmp_path / "model.onnx"
-    export_onnx(model, ImageSpec(1, 8, 8), path, opset=20)
-    config = ExportConfig(opset=20, max_logit_error=1e-4)
-    for num_images in (1, 2, 600):
-        check_onnx(model, path, digits(0, num_images).images, config)
-    dimension = onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0]
-    assert dimension.dim_param
-    with torch.no_grad():
-        next(model.parameters()).add_(0.5)
-    with pytest.raises(UserError, match="differs from PyTorch"):
-        check_onnx(model, path, digits(0, 600).images, config)

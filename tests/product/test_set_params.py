@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from package_name.config import load_config
+from my_project.config import load_config
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def set_params(folder: Path, parameters: str) -> subprocess.CompletedProcess[str]:
     (folder / "params.yaml").write_bytes(PARAMS.read_bytes())
     return subprocess.run(
-        [sys.executable, "-m", "package_name.stages.set_params"],
+        [sys.executable, "-m", "my_project.stages.set_params"],
         cwd=folder,
         env=os.environ | {"PARAMETERS": parameters},
         capture_output=True,

@@ -1,22 +1,20 @@
-"""Whatever is sent: an answer that blames the sender, and no memory lost."""
+"""Whatever is sent: a response that blames the sender, and no memory lost."""
 
 import io
 import random
-import re
 import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
-from .serving_helpers import (
-    digit_images,
-    running_server,
-    write_model,
-)
+from ..digits import digit_images
+from ..serving_helpers import running_server
+from .clients import metric
 
 NUM_REQUESTS = 2000
 TYPES = [
@@ -26,14 +24,14 @@ TYPES = [
 ]
 
 
-def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
+def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, file_format, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A small PNG file that says it is a large picture."""
+    """A small PNG file that says it is a large image."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(kind + data)
@@ -46,17 +44,17 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    picture = Image.fromarray(digit_images()[0][0]).resize((40, 30)).convert("RGB")
+    image = Image.fromarray(digit_images()[0][0]).resize((40, 30)).convert("RGB")
     turned = Image.Exif()
     turned[0x0112] = 6
     return [
-        *(encoded(picture, name) for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")),
-        *(encoded(picture.convert(mode), "PNG") for mode in ("P", "LA", "RGBA", "1", "I;16")),
-        encoded(picture.convert("CMYK"), "JPEG"),
-        encoded(picture, "JPEG", exif=turned),
-        encoded(picture, "PNG", exif=b"II*\0"),  # notes that break off
+        *(encoded(image, name) for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")),
+        *(encoded(image.convert(mode), "PNG") for mode in ("P", "LA", "RGBA", "1", "I;16")),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image, "JPEG", exif=turned),
+        encoded(image, "PNG", exif=b"II*\0"),  # notes that break off
         *(
-            encoded(picture, name, save_all=True, append_images=[picture.rotate(90)])
+            encoded(image, name, save_all=True, append_images=[image.rotate(90)])
             for name in ("PNG", "WEBP")
         ),
         *(
@@ -81,25 +79,23 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    folder = tmp_path_factory.mktemp("bad-input") / "model"
-    write_model(folder)
-    with running_server(folder) as client:
+def client(model_dir: Path) -> Iterator[httpx.Client]:
+    with running_server(model_dir) as client:
         yield client
 
 
-def test_thousands_of_broken_pictures_get_an_answer_that_is_no_server_error(
+def test_thousands_of_broken_images_get_a_response_that_is_no_server_error(
     client: httpx.Client,
 ) -> None:
     chance = random.Random(0)  # noqa: S311
-    pictures = seeds()
+    images = seeds()
 
     def send(number: int) -> None:
         for _ in range(number):
-            body = mutated(chance.choice(pictures), chance)
+            body = mutated(chance.choice(images), chance)
             headers = {"Content-Type": chance.choice(TYPES)}
-            answer = client.post("/v1/predict", content=body, headers=headers)
-            assert answer.status_code in (200, 400, 415, 422), (answer.text, body[:100])
+            response = client.post("/v1/predict", content=body, headers=headers)
+            assert response.status_code in (200, 400, 415, 422), (response.text, body[:100])
 
     send(NUM_REQUESTS // 4)
     before = megabytes(client)
@@ -107,21 +103,19 @@ def test_thousands_of_broken_pictures_get_an_answer_that_is_no_server_error(
     assert megabytes(client) < before + 50
 
 
-def megabytes(client: httpx.Client) -> float:
-    """Resident memory of the service; 0 on systems that do not tell."""
-    text = client.get("/metrics").text
-    found = re.search(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)
-    return float(found[1]) / 1e6 if found else 0
-
-
-def test_small_files_of_large_pictures_take_turns_and_bounded_memory(client: httpx.Client) -> None:
+def test_small_files_of_large_images_take_turns_and_bounded_memory(client: httpx.Client) -> None:
     bombs = [encoded(Image.new(mode, (4000, 4000)), "PNG") for mode in ("RGBA", "1", "P")]
     before = megabytes(client)
     with ThreadPoolExecutor(9) as pool:
         url = f"{client.base_url}/v1/predict"
-        answers = [pool.submit(httpx.post, url, content=bomb, timeout=60) for bomb in bombs * 3]
+        responses = [pool.submit(httpx.post, url, content=bomb, timeout=60) for bomb in bombs * 3]
         highest = before
-        while not all(answer.done() for answer in answers):
+        while not all(response.done() for response in responses):
             highest = max(highest, megabytes(client))
-    assert {answer.result().status_code for answer in answers} == {200}
+    assert {response.result().status_code for response in responses} == {200}
     assert highest < before + 350
+
+
+def megabytes(client: httpx.Client) -> float:
+    """Resident memory of the service; 0 on systems that do not tell."""
+    return metric(client, "process_resident_memory_bytes") / 1e6

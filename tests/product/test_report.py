@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from package_name.evaluation.cards import METRICS
-from package_name.evaluation.report import Side, report
+from my_project.evaluation.cards import METRICS
+from my_project.evaluation.report import Side, report
 
 CURVES = "epoch,validation_accuracy\n"
 
@@ -82,7 +82,7 @@ def write_side(folder: Path, side: Side) -> None:
 
 
 def run_report(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    module = "package_name.stages.report"
+    module = "my_project.stages.report"
     return subprocess.run(
         [sys.executable, "-m", module, "--champion", "main"],
         cwd=folder,

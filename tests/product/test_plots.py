@@ -1,4 +1,4 @@
-"""Every picture can be drawn whatever the data are like, and the same data give the same file."""
+"""Every plot can be drawn whatever the data are like, and the same data give the same file."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from package_name.evaluation.metrics import Predictions, evaluate
-from package_name.evaluation.plots import Report, write_pictures
+from my_project.evaluation.metrics import Predictions, evaluate
+from my_project.evaluation.plots import Report, write_pictures
 
 NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
 CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -41,7 +41,7 @@ def make_report(
         pytest.param(make_report(num_classes=3, name="$5 \\frac{ " * 9), id="odd long names"),
     ],
 )
-def test_all_pictures_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
+def test_all_plots_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
     write_pictures(report, tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == NAMES
     for path in tmp_path.iterdir():
@@ -61,7 +61,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
-def test_other_predictions_give_other_pictures(tmp_path: Path) -> None:
+def test_other_predictions_give_other_plots(tmp_path: Path) -> None:
     files = []
     for noise in (1, 3):
         write_pictures(make_report(num_classes=4, noise=noise), tmp_path)

@@ -1,0 +1,122 @@
+"""Clients that are slow, hang up or send without end cost nobody else a response."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..serving_helpers import PNG, eventually, running_server
+from .clients import clients, connect, head_of, metric, more
+
+
+@pytest.fixture(scope="module")
+def client(model_dir: Path) -> Iterator[httpx.Client]:
+    with running_server(model_dir, max_body_bytes=100_000) as client:
+        yield client
+
+
+def test_responses_without_a_body_and_requests_in_a_row_come_whole_and_in_order(
+    client: httpx.Client,
+) -> None:
+    head, health, style = (
+        f"{request} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode()
+        for request, headers in (
+            ("HEAD /static/page.css", ""),
+            ("GET /healthz", ""),
+            ("GET /static/page.css", "Connection: close\r\n"),
+        )
+    )
+    with connect(client) as server:
+        server.sendall(head)
+        assert server.recv(65536).endswith(b"\r\n\r\n")  # before there is anything after it
+        server.sendall(health + style)
+        responses = b"".join(iter(lambda: server.recv(65536), b""))
+    first, second = responses.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert first.endswith(b'{"status":"ok"}')
+    assert second.endswith(client.get("/static/page.css").content)
+
+
+def test_a_body_of_unannounced_length_is_cut_off_while_it_streams(client: httpx.Client) -> None:
+    chunks = (bytes(10_000) for _ in range(1_000_000))  # 10 GB, if nobody stops it
+    try:
+        response = client.post("/v1/predict", content=chunks, headers=PNG)
+    except httpx.WriteError:
+        return  # refused before the client had read the response
+    assert response.status_code == 413
+    assert "100,000" in response.json()["detail"]
+
+
+def test_clients_that_hang_up_leave_nothing_behind(client: httpx.Client, digit: bytes) -> None:
+    head = head_of(digit)
+    with clients(client.base_url, digit) as results:
+        for part in (head, head + digit[:50], head + digit) * 20:
+            with connect(client) as connection:
+                connection.sendall(part)
+        more(results)
+    assert set(results) == {"200"}
+    # Those who hung up while they waited count as waiting no more.
+    assert eventually(lambda: metric(client, "prediction_queue_depth") == 0)
+
+
+def test_clients_that_send_a_byte_now_and_then_are_timed_out_and_hold_nobody_up(
+    model_dir: Path, digit: bytes
+) -> None:
+    endless_head = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: "
+    endless_body = head_of(bytes(100_000))
+    with (
+        running_server(model_dir, max_queue_size=8, request_timeout_seconds=3) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        slow = [stack.enter_context(connect(server)) for _ in range(32)]
+        in_head, in_body = slow[:16], slow[16:]
+        for connection in in_head:
+            connection.sendall(endless_head)
+        for connection in in_body[:8]:
+            connection.sendall(endless_body)
+        for connection in in_body[8:]:
+            connection.sendall(endless_body.replace(b"predict", b"feedback"))
+        with clients(server.base_url, digit) as results:
+
+            def all_are_timed_out() -> bool:
+                for connection in slow:
+                    with contextlib.suppress(OSError):  # it has been closed
+                        connection.sendall(b"a")
+                more(results, 20)
+                paths = ("predict", "feedback")
+                series = [f'http_requests_total{{path="/v1/{p}",status="408"}}' for p in paths]
+                return [metric(server, name) for name in series] == [8, 8]
+
+            assert eventually(all_are_timed_out)
+            more(results)
+        assert set(results) == {"200"}
+        assert {first_bytes(connection)[-3:] for connection in in_body} == {b"408"}
+        assert {first_bytes(connection) for connection in in_head} == {b""}  # closed
+
+
+def first_bytes(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(12)
+    except ConnectionResetError:  # closed while something was on its way there
+        return b""
+
+
+def test_each_request_of_a_connection_has_its_own_time(
+    model_dir: Path, tmp_path: Path, digit: bytes
+) -> None:
+    settings = {"environment": "production", "api_keys_file": tmp_path / "none.json"}
+    with running_server(model_dir, request_timeout_seconds=2, **settings) as server:
+        with connect(server) as connection:
+            start = time.monotonic()
+            while time.monotonic() < start + 3:  # longer than one may take
+                connection.sendall(head_of(digit))
+                assert connection.recv(65536)[9:12] == b"401"  # before there is a body
+                connection.sendall(digit)
+        with connect(server) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(65536)[9:12] == b"200"
+            connection.sendall(b"\r\n")  # begins no request
+            assert connection.recv(65536) == b""  # closed

@@ -1,0 +1,54 @@
+"""What proves the product's machinery and does not ship: kills, faults, races and attacks."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import TEMPLATE, Bake, Choice, clone, missing
+
+FOLDER = "tests/product"
+FILES = sorted(path.name for path in (TEMPLATE / FOLDER).glob("test_*.py"))
+WITH = {"test_kernels.py": "triton"}  # what a file needs that the project does not
+MAX_LINES = 2200  # of the tests that ship: their owner has to know them
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(demo: Bake, tmp_path: Path) -> Bake:
+    """A copy of the trained project that holds the product's tests, too."""
+    project = demo.copy(tmp_path)
+    ignore = shutil.ignore_patterns("ruff.toml", "__pycache__")
+    shutil.copytree(clone() / FOLDER, project.path / FOLDER, ignore=ignore)
+    return project
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_product_does_what_it_promises(file: str, project: Bake) -> None:
+    python = [".venv/bin/python"]
+    if file in WITH:  # into an environment on top of the project's, which stays as it is
+        python = ["uv", "run", "--no-sync", "--with", WITH[file], "python"]
+    output = project.run(*python, "-m", "pytest", f"{FOLDER}/{file}").stdout
+    assert re.search(r"\d+ passed", output)
+    if skipped := re.findall(r"^SKIPPED \[\d+\] \S+ (.*)", output, re.MULTILINE):
+        missing("; ".join(skipped))
+
+
+def test_all_tests_hold_to_the_projects_style_and_types(project: Bake) -> None:
+    project.run(".venv/bin/ruff", "check", "--no-cache", "tests")
+    project.run(".venv/bin/ruff", "format", "--no-cache", "--check", "tests")
+    project.run(".venv/bin/mypy", f"--cache-dir={os.devnull}", "tests")
+
+
+def test_no_test_touches_a_private_name_of_the_package(project: Bake) -> None:
+    rules = ["--preview", "--select", "SLF001,PLC2701"]
+    project.run(".venv/bin/ruff", "check", "--no-cache", *rules, "tests")
+
+
+def test_the_tests_that_ship_can_be_read_in_an_evening(choice: Choice) -> None:
+    tests = choice("default").path.glob("tests/*.py")
+    num_lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tests)
+    assert num_lines <= MAX_LINES
