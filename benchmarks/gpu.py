@@ -8,12 +8,10 @@ with little data and without airbench, that the commands work, and writes no tab
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from .project import generated, measure, project_environment, served_folder
+from .project import generated, measure, served_folder
 from .report import RESULTS, write
 
 PEER = Path(__file__).parent / "peers/gpu.py"
@@ -50,16 +48,8 @@ def main() -> None:
 def _run(project: Path, kind: str, num_images: int, epochs: int) -> dict[str, Any]:
     extra = ["--with", "airbench", "--with", "torchvision"] if kind == "airbench" else []
     command = ["uv", "run", "--no-sync", *extra, "python", str(PEER), kind]
-    done = subprocess.run(
-        [*command, str(num_images), str(epochs)],
-        cwd=project,
-        env=project_environment(),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        sys.exit(f"{kind} failed:\n{done.stdout}{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    output = measure(project, *command, str(num_images), str(epochs)).output
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 

@@ -172,15 +172,9 @@ def _train_shortly(project: Path, url: str) -> None:
 def _create_key(project: Path) -> str:
     """An API key without a limit to speak of."""
     command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
-    done = subprocess.run(
-        [*command, "--rate", "1000000", "--scope", "predict", "--scope", "admin"],
-        cwd=project,
-        env=project_environment() | {"API_KEYS_FILE": str(project / "api-keys.json")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    command += ["--rate", "1000000", "--scope", "predict", "--scope", "admin"]
+    env = {"API_KEYS_FILE": str(project / "api-keys.json")}
+    return measure(project, *command, env=env).output.strip()
 
 
 def _overload(project: Path, server: Server, picture: Path) -> None:
@@ -344,11 +338,8 @@ def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> 
 
 
 def _runtime_alone(project: Path) -> dict[str, float]:
-    command = ["uv", "run", "python", str(PEERS / "runtime_alone.py")]
-    done = subprocess.run(
-        command, cwd=project, env=project_environment(), capture_output=True, text=True, check=True
-    )
-    speeds: dict[str, float] = json.loads(done.stdout)
+    output = measure(project, "uv", "run", "python", str(PEERS / "runtime_alone.py")).output
+    speeds: dict[str, float] = json.loads(output)
     return speeds
 
 
