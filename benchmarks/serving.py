@@ -27,9 +27,10 @@ import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 
+from scripts.demo import project_environment
 from tests.pictures import png
 
-from .project import generated, measure, project_environment, served_folder
+from .project import generated, measure, served_folder
 from .report import RESULTS, write
 
 PEERS = Path(__file__).parent / "peers"

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import pytest
 
-from . import postgresql
 from .workers import once
 
 TEMPLATE = Path(__file__).parent.parent
@@ -227,16 +226,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
         (folder / "output.txt").write_text(output, encoding="utf-8")
 
     return found(once(tmp_path_factory, "demo", fill))
-
-
-@pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """A database of PostgreSQL, of a server that runs as long as the tests."""
-    programs = postgresql.programs()
-    if programs is None:
-        missing("PostgreSQL is not installed (Debian: postgresql)")
-    with postgresql.server(programs) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")
