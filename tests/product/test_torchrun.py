@@ -14,11 +14,11 @@ from torch import nn
 
 from my_project.training import loop
 from my_project.training.batchnorm import synchronise_batch_norm
+from my_project.training.interruption import EXIT_CODE, TrainingStoppedError
 
-from .. import training_run
 from ..serving_helpers import free_port
 from ..test_distributed import torchrun
-from ..training_run import largest_difference, run_on_noise, saved_run
+from ..training_run import largest_difference, main, run_on_noise, saved_run
 
 # Where torchrun itself is not what is tested: a fork of one process that has imported PyTorch.
 START = multiprocessing.get_context("forkserver")
@@ -30,9 +30,9 @@ def train_as(variables: dict[str, str], folder: str, run: list[str]) -> None:
     """What one of torchrun's processes does."""
     os.environ |= variables
     try:
-        training_run.main(folder, *run)
-    except training_run.TrainingStoppedError:
-        sys.exit(training_run.EXIT_CODE)
+        main(folder, *run)
+    except TrainingStoppedError:
+        sys.exit(EXIT_CODE)
 
 
 def two_processes(folder: Path, *run: str) -> list[int | None]:
@@ -79,7 +79,7 @@ def test_a_run_of_two_processes_that_was_stopped_is_continued_by_one(tmp_path: P
 def test_sharded_weights_learn_what_whole_ones_do_and_go_on_as_such(tmp_path: Path) -> None:
     stop_first = ["600", "2", "vit", "1", "0", SIGTERM]
     codes = two_processes(tmp_path / "sharded", *stop_first)
-    assert codes == [training_run.EXIT_CODE] * 2
+    assert codes == [EXIT_CODE] * 2
     assert not saved_run(tmp_path / "sharded")["finished"]
     for name in ("sharded", "whole"):
         run_on_noise(tmp_path / name, 600, 2, "vit")

@@ -12,6 +12,7 @@ import pytest
 
 from package_name.config import GateConfig
 from package_name.evaluation.gate import Result, judge, paired_interval
+from package_name.stages.gate import read_champion
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 CONFIG = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
@@ -134,30 +135,38 @@ def test_a_better_candidate_passes(repository: Path) -> None:
     assert "+0.50 points against the champion" in done.stdout
 
 
-def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(tmp_path: Path) -> None:
-    project = tmp_path / "inner"
-    project.mkdir()
-    (project / "params.yaml").write_text(PARAMS.read_text(encoding="utf-8"), encoding="utf-8")
-    write_evaluation(project, 999)
-    git(tmp_path, "init", "--initial-branch", "main")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--message", "champion")
-    assert "The champion is `main`" in run_gate(project, "--champion", "main").stdout
-
-
 def test_without_git_the_floor_alone_decides_and_the_verdict_says_so(project: Path) -> None:
     done = run_gate(project)
     assert done.returncode == 0
     assert "there is no `origin/main` here. The floor alone decides." in done.stdout
 
 
-def test_a_revision_without_metrics_is_no_champion(project: Path) -> None:
+def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "inner"
+    project.mkdir()
+    write_evaluation(project, 999)
+    git(tmp_path, "init", "--initial-branch", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--message", "champion")
+    monkeypatch.chdir(project)
+    champion, note = read_champion("main")
+    assert champion is not None
+    assert champion.correct.sum() == 999
+    assert "The champion is `main`" in note
+
+
+def test_a_revision_without_metrics_is_no_champion(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git(project, "init", "--initial-branch", "main")
     git(project, "add", "params.yaml")
     git(project, "commit", "--message", "start")
-    done = run_gate(project, "--champion", "main")
-    assert done.returncode == 0
-    assert "`main` has no metrics yet" in done.stdout
+    monkeypatch.chdir(project)
+    champion, note = read_champion("main")
+    assert champion is None
+    assert "`main` has no metrics yet" in note
 
 
 def test_a_mistyped_revision_is_one_sentence_and_not_a_pass(repository: Path) -> None:

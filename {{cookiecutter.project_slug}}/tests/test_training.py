@@ -55,7 +55,7 @@ def test_it_learns_in_16_bits_and_keeps_weights_in_32(
     tmp_path: Path, plain: TrainResult, precision: Literal["bfloat16", "float16"]
 ) -> None:
     result = train(tmp_path, replace(TRAIN_CONFIG, precision=precision))
-    assert result.best.validation_accuracy > 0.8
+    assert result.best.validation_accuracy > 0.7
     assert {weight.dtype for weight in result.best_weights.values()} <= {torch.float32, torch.int64}
     assert result.history[0].train_loss != plain.history[0].train_loss
 
@@ -64,7 +64,7 @@ def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(
     tmp_path: Path, plain: TrainResult
 ) -> None:
     averaged = train(tmp_path, replace(TRAIN_CONFIG, ema_decay=0.9))
-    assert averaged.best.validation_accuracy > 0.8
+    assert averaged.best.validation_accuracy > 0.7
     assert averaged.history[0].train_loss == plain.history[0].train_loss  # the same steps
     assert averaged.history[0].validation_loss != plain.history[0].validation_loss
     state = saved_run(tmp_path)
