@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from .workers import once
+from .workers import once, take_one_core
 
 TEMPLATE = Path(__file__).parent.parent
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
@@ -54,6 +54,9 @@ LONGEST_FIRST = (
     "tests/test_page",
     "tests/test_code",
 )
+
+
+take_one_core()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

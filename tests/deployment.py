@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from .conftest import TEMPLATE, Bake, missing, run
 from .servers import START_SECONDS, free_port, running
+from .workers import take_all_cores
 
 HERE = Path(__file__).parent
 VENV = Path(sys.executable).parent
@@ -38,7 +39,8 @@ def start_docker() -> None:
     """See that there is a Docker engine with the base image, or skip."""
     if LOCAL_DOCKER.exists() and os.getuid() == 0:
         with FileLock(Path(tempfile.gettempdir(), "local-docker.lock")):
-            subprocess.run([LOCAL_DOCKER, "--plain"], check=True, capture_output=True)
+            start = [str(LOCAL_DOCKER), "--plain"]
+            subprocess.run(start, check=True, capture_output=True, preexec_fn=take_all_cores)
     if not shutil.which("docker") or not succeeds("docker", "info"):
         missing("there is no Docker engine")
 

@@ -17,6 +17,7 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from .conftest import TEMPLATE, Bake, Choice, clean_environment, missing, run
+from .workers import take_all_cores
 
 EPOCHS = 12  # of the training on Slurm, which is killed after some of them
 LOCAL_SLURM = TEMPLATE.parent / "shared/tools/local-slurm"
@@ -28,7 +29,8 @@ JOB_SECONDS = 300
 def slurm() -> None:
     """A cluster of two nodes, n1 and n2."""
     if LOCAL_SLURM.exists() and os.getuid() == 0:
-        subprocess.run([LOCAL_SLURM], check=True, capture_output=True)
+        start = [LOCAL_SLURM]
+        subprocess.run(start, check=True, capture_output=True, preexec_fn=take_all_cores)
     if not shutil.which("sbatch"):
         missing("there is no Slurm cluster (Debian: slurmctld, slurmd, slurm-client, munge)")
 
