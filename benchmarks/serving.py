@@ -14,7 +14,6 @@ import json
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import time
@@ -27,7 +26,7 @@ import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 
-from scripts.demo import project_environment
+from scripts.demo import free_port, project_environment
 from tests.pictures import png
 
 from .project import generated, measure, served_folder
@@ -303,12 +302,6 @@ def _wait_until_answering(server: Server, port: int, project: Path) -> None:
                 return
         time.sleep(0.2)
     raise SystemExit(f"{server.name} did not get ready:\n{(project / 'server.log').read_text()}")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> dict[str, float]:
