@@ -303,7 +303,7 @@ def test_the_image_holds_neither_pytorch_nor_dvc_nor_secrets(released: Released)
 def test_one_sentence_says_what_to_install_where_there_is_no_docker(
     released: Released, tmp_path: Path
 ) -> None:
-    for program in ("uv", "make", "git", "sh", "bash", "env", "python3", "awk"):
+    for program in ("uv", "make", "git", "sh", "bash", "env", "python3", "awk", "grep"):
         (tmp_path / program).symlink_to(
             shutil.which(program, path=clean_environment()["PATH"]) or ""
         )
