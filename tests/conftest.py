@@ -107,7 +107,9 @@ class Bake:
         self, *command: str | Path, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; unless `check` is false, a failure shows its output."""
-        own = {"UV_PROJECT_ENVIRONMENT": str(self.environment)} if self.environment else {}
+        own = {}
+        if self.environment:
+            own = {"UV_PROJECT_ENVIRONMENT": str(self.environment)} | mypy_cache(self.environment)
         return run(*command, cwd=self.path, env=own | dict(env or {}), check=check)
 
 
@@ -216,6 +218,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     bake(folder, environment=folder / "venv").run("make", "setup")
     return folder / "venv"
+
+
+def mypy_cache(environment: Path) -> dict[str, str]:
+    """The variable by which all projects of a worker share what mypy knows of the libraries."""
+    return {"MYPY_CACHE_DIR": str(environment.parent / "mypy")}
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, Choice, inside
+from .conftest import Bake, Choice, inside, mypy_cache
 
 # What the choices change in Python code: the data set nothing, the package's name all imports, the
 # server and the target some files.
@@ -29,15 +29,9 @@ def test_code_is_formatted(project: Bake, environment: Path) -> None:
     project.run("ruff", "format", "--no-cache", "--check", ".", env=inside(environment, project))
 
 
-@pytest.fixture(scope="module")
-def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What mypy knows of the libraries, for all bakes; a bake itself is left as it is."""
-    return tmp_path_factory.mktemp("mypy")
-
-
 @pytest.mark.xdist_group("mypy")
-def test_strict_mypy_has_no_finding(project: Bake, environment: Path, mypy_cache: Path) -> None:
-    project.run("mypy", f"--cache-dir={mypy_cache}", env=inside(environment, project))
+def test_strict_mypy_has_no_finding(project: Bake, environment: Path) -> None:
+    project.run("mypy", env=inside(environment, project) | mypy_cache(environment))
 
 
 @pytest.mark.parametrize("server", ["default", "torchserve"])

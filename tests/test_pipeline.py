@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from .conftest import Bake, bake, inside, shared_data
+from .conftest import Bake, bake, inside, mypy_cache, shared_data
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
 
@@ -112,9 +112,9 @@ def test_what_each_switch_of_training_brings_is_measured(demo: Bake, tmp_path: P
     assert "<svg" in project.read("docs/ablation.svg")
 
 
-@in_the_demo
-def test_lint_passes_on_a_trained_project(demo: Bake) -> None:
-    demo.run("make", "lint")
+@pytest.mark.xdist_group("mypy")
+def test_lint_passes_on_a_trained_project(demo: Bake, environment: Path) -> None:
+    demo.run("make", "lint", env=mypy_cache(environment))
 
 
 @in_the_demo
