@@ -189,6 +189,7 @@ def test_new_pictures_come_from_the_remote_and_make_every_stage_run(
     own = bake(tmp_path, {"dataset": "image-folder"}, environment=environment)
     project = use(own, s3.kind, s3.url)
     quick = {"image_size: 64": "image_size: 16", "epochs: 40": "epochs: 2"}
+    quick |= {"width: 32": "width: 8", "bootstrap_samples: 1000": "bootstrap_samples: 100"}
     # So short a training depends on chance; what is asked for here is which stages run.
     open_gate = {"min_accuracy: 0.6": "min_accuracy: 0.1", "drop: 0.005": "drop: 1.0"}
     change(project, "params.yaml", quick | open_gate)
