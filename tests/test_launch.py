@@ -77,7 +77,7 @@ def node_down(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["slurmd", "-N", name], check=True)
+        subprocess.run(["slurmd", "-N", name], check=True, preexec_fn=take_all_cores)
         deadline = time.monotonic() + JOB_SECONDS
         while states_of_nodes() != {"IDLE"}:
             assert time.monotonic() < deadline, states_of_nodes()
