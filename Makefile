@@ -1,7 +1,11 @@
 # Every command of the template, for a person and for CI. Needs only Python 3.11, git and make:
 # uv is installed into .uv/ where the machine does not have it.
 DATA ?=# folder with Fashion-MNIST's official files, for `make bench`
-UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+# The installed uv, if it knows the system's certificates (0.11); else one of this folder's own
+UV := $(or $(shell uv sync --help 2>/dev/null | grep -q system-certs && command -v uv),.uv/bin/uv)
+ifdef PIP_INDEX_URL # a mirror, which uv does not look for there
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench picture
@@ -11,13 +15,14 @@ help: ## list the commands
 
 .uv/bin/uv:
 	python3 -m venv .uv
-	.uv/bin/pip install --quiet uv
+	.uv/bin/pip install --quiet --retries 1 uv 2>/dev/null || .uv/bin/pip install --quiet uv \
+		--cert "$$(python3 -c 'import ssl; print(ssl.get_default_verify_paths().cafile)')"
 
 demo: $(filter .uv/%,$(UV)) ## generate a project into build/, train its model and ask it for a prediction
 	$(UV) run python -m scripts.demo
 
 test: $(filter .uv/%,$(UV)) ## generate projects with every option and use them as their users would
-	$(UV) run pytest
+	$(UV) run pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 	$(UV) run ruff check .

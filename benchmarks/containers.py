@@ -6,7 +6,6 @@ Wants a Docker engine. The numbers are those that the project's own `make smoke`
 """
 
 import re
-import subprocess
 from pathlib import Path
 
 from .project import generated, measure
@@ -33,10 +32,7 @@ def main() -> None:
 
 def _smoke(project: Path) -> tuple[str, ...]:
     """Megabytes, seconds and memory from the sentence that `make smoke` ends with."""
-    command = ["make", "--silent", "smoke"]
-    sentence = subprocess.run(
-        command, cwd=project, capture_output=True, text=True, check=True
-    ).stdout
+    sentence = measure(project, "make", "--silent", "smoke").output
     match = re.search(r"adds (\S+) MB .* ready in (\S+) s, .* uses (\S+) of memory", sentence)
     assert match, sentence
     return match.groups()

@@ -4,12 +4,10 @@ uv run python -m benchmarks.memory
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from .project import generated, measure, project_environment
+from .project import generated, measure
 from .report import write
 
 PEER = Path(__file__).parent / "peers/memory.py"
@@ -44,12 +42,7 @@ def main() -> None:
 
 def _run(project: Path, location: str, num_images: int) -> dict[str, Any]:
     command = ["uv", "run", "python", str(PEER), location, str(num_images)]
-    done = subprocess.run(
-        command, cwd=project, env=project_environment(), capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        sys.exit(f"{location}, {num_images} pictures failed:\n{done.stdout}{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(measure(project, *command).output.splitlines()[-1])
     return result
 
 

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
-TEMPLATE = Path(__file__).parent.parent
+from scripts.demo import TEMPLATE, project_environment
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a command took: wall time in seconds, and the largest resident memory in MB."""
+class Measured:
+    """What a command took and printed: wall time, largest resident memory, standard output."""
 
     seconds: float
     peak_mb: float
+    output: str
 
 
 @contextmanager
@@ -37,29 +38,28 @@ def generated(answers: Mapping[str, str] | None = None) -> Iterator[Path]:
         )
 
 
-def measure(project: Path, *command: str, env: Mapping[str, str] | None = None) -> Cost:
+def measure(project: Path, *command: str, env: Mapping[str, str] | None = None) -> Measured:
     """Run a command in the project; one that fails ends the benchmark with its output."""
     start = time.perf_counter()
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+    ):
         process = subprocess.Popen(
             command,
             cwd=project,
             env=project_environment() | dict(env or {}),
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
         if process.returncode != 0:
-            output.seek(0)
-            sys.exit(f"{' '.join(command)} failed:\n{output.read()}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
-
-
-def project_environment() -> dict[str, str]:
-    """The environment without the template's own virtual environment."""
-    return {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+            sys.exit(f"{' '.join(command)} failed:\n{output.read()}{errors.read()}")
+        return Measured(seconds, usage.ru_maxrss / 1024, output.read())
 
 
 @contextmanager

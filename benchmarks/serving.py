@@ -14,7 +14,6 @@ import json
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import time
@@ -27,9 +26,10 @@ import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 
+from scripts.demo import free_port, project_environment
 from tests.pictures import png
 
-from .project import generated, measure, project_environment, served_folder
+from .project import generated, measure, served_folder
 from .report import RESULTS, write
 
 PEERS = Path(__file__).parent / "peers"
@@ -172,15 +172,9 @@ def _train_shortly(project: Path, url: str) -> None:
 def _create_key(project: Path) -> str:
     """An API key without a limit to speak of."""
     command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
-    done = subprocess.run(
-        [*command, "--rate", "1000000", "--scope", "predict", "--scope", "admin"],
-        cwd=project,
-        env=project_environment() | {"API_KEYS_FILE": str(project / "api-keys.json")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
+    command += ["--rate", "1000000", "--scope", "predict", "--scope", "admin"]
+    env = {"API_KEYS_FILE": str(project / "api-keys.json")}
+    return measure(project, *command, env=env).output.strip()
 
 
 def _overload(project: Path, server: Server, picture: Path) -> None:
@@ -310,12 +304,6 @@ def _wait_until_answering(server: Server, port: int, project: Path) -> None:
     raise SystemExit(f"{server.name} did not get ready:\n{(project / 'server.log').read_text()}")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> dict[str, float]:
     """What wrk measures: good answers a second, latency in milliseconds, refusals, errors."""
     body = picture
@@ -344,11 +332,8 @@ def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> 
 
 
 def _runtime_alone(project: Path) -> dict[str, float]:
-    command = ["uv", "run", "python", str(PEERS / "runtime_alone.py")]
-    done = subprocess.run(
-        command, cwd=project, env=project_environment(), capture_output=True, text=True, check=True
-    )
-    speeds: dict[str, float] = json.loads(done.stdout)
+    output = measure(project, "uv", "run", "python", str(PEERS / "runtime_alone.py")).output
+    speeds: dict[str, float] = json.loads(output)
     return speeds
 
 

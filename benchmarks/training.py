@@ -9,12 +9,10 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from .project import generated, measure, project_environment, served_folder
+from .project import generated, measure, served_folder
 from .report import write
 
 PEER = Path(__file__).parent / "peers/training.py"
@@ -50,7 +48,7 @@ def _compare_loops(project: Path) -> None:
     speeds = {kind: 54_000 * len(rows) / rows[-1]["seconds"] for kind, rows in epochs.items()}
     write(
         "training",
-        f"Fashion-MNIST, the small CNN, {EPOCHS} epochs: speed of training on two cores",
+        f"Fashion-MNIST, the small CNN, {EPOCHS} epochs: speed of training",
         COMMAND,
         [
             "loop",
@@ -74,12 +72,8 @@ def _compare_loops(project: Path) -> None:
 
 def _run(project: Path, kind: str) -> list[dict[str, Any]]:
     command = ["uv", "run", "--with", "lightning", "python", str(PEER), kind, str(EPOCHS)]
-    done = subprocess.run(
-        command, cwd=project, env=project_environment(), capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        sys.exit(f"{kind} failed:\n{done.stdout}{done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = measure(project, *command).output.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def _seconds_to_goal(rows: list[dict[str, Any]]) -> str:

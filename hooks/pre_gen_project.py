@@ -22,12 +22,13 @@ WINDOWS_RESERVED = {"con", "prn", "aux", "nul"} | {
 REMOTE_SCHEMES = {"s3": "s3://", "gs": "gs://", "azure": "azure://", "ssh": "ssh://"}
 # Import names and, where they differ, distribution names of what the generated project installs.
 DEPENDENCIES = {
-    *("anyio", "click", "cookiecutter", "dvc", "dvclive", "fastapi", "git", "hatchling", "httpx"),
+    *("anyio", "click", "cookiecutter", "dvc", "dvclive", "fastapi", "git", "httpx"),
     *("jinja2", "matplotlib", "mypy", "numpy", "omegaconf", "onnx", "onnxruntime", "onnxscript"),
     *("pil", "pillow", "pip", "pre_commit", "prometheus_client", "pydantic", "pydantic_core"),
     *("pydantic_settings", "pytest", "python_multipart", "pyyaml", "requests", "rich", "ruff"),
     *("scikit_learn", "scipy", "setuptools", "sklearn", "sqlalchemy", "starlette", "test", "tests"),
-    *("torch", "torchserve", "torchvision", "tqdm", "ts", "typer", "uv", "uvicorn", "yaml"),
+    *("torch", "torchserve", "torchvision", "tqdm", "ts", "typer", "uv", "uv_build"),
+    *("uvicorn", "yaml"),
 }
 
 

@@ -61,12 +61,13 @@ def train(project: Path) -> None:
 
 
 def project_environment() -> dict[str, str]:
-    """The environment without the template's own virtual environment, and with the uv in use."""
+    """The environment of a user: not in the template's virtual environment, with uv on the path."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    uv = environment.get("UV")  # set by `uv run`
-    if uv:
-        environment["PATH"] = str(Path(uv).parent) + os.pathsep + environment["PATH"]
-    return environment
+    folders = environment["PATH"].split(os.pathsep)
+    without_ours = [folder for folder in folders if Path(folder) != Path(sys.executable).parent]
+    uv = environment.get("UV")  # set by `uv run`, which does not put itself on the path
+    first = [str(Path(uv).parent)] if uv else []
+    return environment | {"PATH": os.pathsep.join(first + without_ours)}
 
 
 @contextlib.contextmanager

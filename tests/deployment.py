@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,11 @@ from pathlib import Path
 
 import httpx
 import yaml
+from filelock import FileLock
 
-from .conftest import TEMPLATE, missing, run
-from .servers import free_port, running
+from .conftest import TEMPLATE, Bake, missing, run
+from .servers import START_SECONDS, free_port, running
+from .workers import take_all_cores
 
 HERE = Path(__file__).parent
 VENV = Path(sys.executable).parent
@@ -35,7 +38,9 @@ STAND_INS = {
 def start_docker() -> None:
     """See that there is a Docker engine with the base image, or skip."""
     if LOCAL_DOCKER.exists() and os.getuid() == 0:
-        subprocess.run([LOCAL_DOCKER], check=True, capture_output=True)
+        with FileLock(Path(tempfile.gettempdir(), "local-docker.lock")):
+            start = [str(LOCAL_DOCKER), "--plain"]
+            subprocess.run(start, check=True, capture_output=True, preexec_fn=take_all_cores)
     if not shutil.which("docker") or not succeeds("docker", "info"):
         missing("there is no Docker engine")
 
@@ -118,15 +123,15 @@ class Target:
     url: str
 
     @contextlib.contextmanager
-    def asked_all_the_time(self, picture: bytes) -> Iterator[Counter[str]]:
-        """Clients that send a picture without a pause; counts models, and whatever failed."""
+    def asked_all_the_time(self, image: bytes) -> Iterator[Counter[str]]:
+        """Clients that send an image again and again; counts models, and whatever failed."""
         answers: Counter[str] = Counter()
         done = threading.Event()
 
         def ask() -> None:
-            with httpx.Client(base_url=self.url, timeout=30) as client:
-                while not done.is_set():
-                    answers[model_of(client, picture)] += 1
+            with httpx.Client(base_url=self.url, timeout=START_SECONDS) as client:
+                while not done.wait(0.01):
+                    answers[model_of(client, image)] += 1
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
@@ -139,10 +144,10 @@ class Target:
                 thread.join()
 
 
-def model_of(client: httpx.Client, picture: bytes) -> str:
+def model_of(client: httpx.Client, image: bytes) -> str:
     """The digest of the model that answers, or what went wrong."""
     try:
-        response = client.post("/v1/predict", content=picture)
+        response = client.post("/v1/predict", content=image)
     except httpx.TransportError as error:
         return repr(error)
     if response.status_code != httpx.codes.OK:
@@ -167,7 +172,7 @@ def target(folder: Path) -> Iterator[Target]:
             **images,
             **host,
             "DEPLOY_PATH": str(site),
-            "DEPLOY_TIMEOUT": "30",
+            "DEPLOY_TIMEOUT": str(START_SECONDS),
             "DOCKER_CONFIG": str(folder / "docker"),
         }
         try:
@@ -178,17 +183,16 @@ def target(folder: Path) -> Iterator[Target]:
 
 
 def act(
-    folder: Path, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
+    project: Bake, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a workflow as GitHub would on a push to main, on this machine."""
-    uses = re.findall(r"uses: (\S+)", (folder / workflow).read_text(encoding="utf-8"))
+    uses = re.findall(r"uses: (\S+)", project.read(workflow))
     actions = [f"--local-repository={name}={HERE / 'actions'}" for name in sorted(set(uses))]
     options = [f"--var={name}={value}" for name, value in variables.items()]
     options += [f"--secret={name}={value}" for name, value in secrets.items()]
-    return run(
+    return project.run(
         *(VENV / "act", "push", "-W", workflow, "-P", "ubuntu-24.04=-self-hosted"),
         *(f"--artifact-server-port={free_port()}", "--no-cache-server"),
         *(*actions, *options),
-        cwd=folder,
         check=False,
     )

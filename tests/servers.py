@@ -3,7 +3,10 @@
 import contextlib
 import functools
 import http.server
+import itertools
+import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -13,17 +16,25 @@ from pathlib import Path
 import httpx
 import pytest
 
+from . import workers
 from .conftest import Bake, clean_environment, inside
 
-LISTEN_SECONDS = 60
-READY_SECONDS = 60
+START_SECONDS = 180  # far more than it takes, for a machine that is busy
+# Below the ports that systems give to outgoing connections, and apart from the other worker's: what
+# is free when a test asks for it is still free when its server starts.
+NUM_PORTS = 5000
+FIRST_PORT = 22_000 + NUM_PORTS * workers.NUMBER
+_numbers = itertools.count(os.getpid())
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of loopback that nothing listens on, another one at each call."""
+    for number in _numbers:
+        port = FIRST_PORT + number % NUM_PORTS
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 @contextlib.contextmanager
@@ -31,7 +42,7 @@ def running(*command: str | Path, port: int) -> Iterator[None]:
     """A server process as long as the block lasts, from when it listens on `port`."""
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + LISTEN_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
@@ -53,9 +64,9 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
         cwd=project.path,
         env=clean_environment() | inside(environment, project) | env,
     )
-    headers = {"Content-Type": "image/png"}
+    url, headers = f"http://127.0.0.1:{port}", {"Content-Type": "image/png"}
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=START_SECONDS) as client:
             wait_until_ready(client, server)
             yield client
     finally:
@@ -64,7 +75,7 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
 
 
 def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if client.get("/readyz").status_code == httpx.codes.OK:
@@ -74,12 +85,14 @@ def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> N
 
 
 @contextlib.contextmanager
-def http_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder over HTTP on loopback."""
+def http_folder(folder: Path, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve a folder over HTTP on loopback, or over HTTPS; gives the URL."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()

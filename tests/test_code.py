@@ -1,12 +1,11 @@
 """The generated code holds to the style and the types that it declares."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, Choice, inside
+from .conftest import Bake, Choice, inside, mypy_cache
 
 # What the choices change in Python code: the data set nothing, the package's name all imports, the
 # server and the target some files.
@@ -30,14 +29,18 @@ def test_code_is_formatted(project: Bake, environment: Path) -> None:
     project.run("ruff", "format", "--no-cache", "--check", ".", env=inside(environment, project))
 
 
+@pytest.mark.xdist_group("mypy")
 def test_strict_mypy_has_no_finding(project: Bake, environment: Path) -> None:
-    # The bake is shared with tests that look at its files.
-    project.run("mypy", f"--cache-dir={os.devnull}", env=inside(environment, project))
+    project.run("mypy", env=inside(environment, project) | mypy_cache(environment))
 
 
-def test_no_module_is_longer_than_can_be_read_at_one_sitting(choice: Choice) -> None:
-    sources = (choice("default").path / "src").rglob("*.py")
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
+@pytest.mark.parametrize("server", ["default", "torchserve"])
+def test_no_module_is_longer_than_can_be_read_at_one_sitting(server: str, choice: Choice) -> None:
+    source = choice(server).path / "src"
+    lengths = {
+        path.relative_to(source).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in source.rglob("*.py")
+    }
     assert {name: length for name, length in lengths.items() if length > MAX_MODULE_LINES} == {}
 
 

@@ -1,13 +1,12 @@
 """What proves the product's machinery and does not ship: kills, faults, races and attacks."""
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from .conftest import TEMPLATE, Bake, Choice, clone, missing
+from .conftest import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
 
 FOLDER = "tests/product"
 FILES = sorted(path.name for path in (TEMPLATE / FOLDER).glob("test_*.py"))
@@ -37,10 +36,11 @@ def test_the_product_does_what_it_promises(file: str, project: Bake) -> None:
         missing("; ".join(skipped))
 
 
-def test_all_tests_hold_to_the_projects_style_and_types(project: Bake) -> None:
+@pytest.mark.xdist_group("mypy")
+def test_all_tests_hold_to_the_projects_style_and_types(project: Bake, environment: Path) -> None:
     project.run(".venv/bin/ruff", "check", "--no-cache", "tests")
     project.run(".venv/bin/ruff", "format", "--no-cache", "--check", "tests")
-    project.run(".venv/bin/mypy", f"--cache-dir={os.devnull}", "tests")
+    project.run(".venv/bin/mypy", "tests", env=mypy_cache(environment))
 
 
 def test_no_test_touches_a_private_name_of_the_package(project: Bake) -> None:

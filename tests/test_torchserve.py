@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,10 +16,11 @@ import pytest
 from .conftest import Bake, Choice, bake
 from .deployment import docker, start_docker
 from .pictures import png
+from .servers import START_SECONDS
 from .test_deploy import HARDENED, train_quickly, wait_for
 from .test_pipeline import IDENTITY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchserve")]
 
 
 def test_generating_warns_of_what_is_no_longer_maintained(choice: Choice) -> None:
@@ -41,10 +44,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Iterator[Served]:
     start_docker()
     answers = {"serving": "torchserve", "project_name": "Torched"}
-    project = bake(tmp_path_factory.mktemp("torchserve"), answers, IDENTITY)
+    project = bake(tmp_path_factory.mktemp("torchserve"), answers, IDENTITY, environment)
     train_quickly(project, epochs=6)
     project.run("make", "repro")
     image = project.run("make", "--silent", "image").stdout.split()[-1]
@@ -67,7 +70,8 @@ def test_every_test_picture_gets_pytorchs_label(served: Served) -> None:
     images = np.load(served.project.path / "data/prepared/test_images.npy")
     rows = csv.DictReader(served.project.read("reports/predictions.csv").splitlines())
     digest = json.loads(served.project.read("model/metadata.json"))["sha256"]
-    with httpx.Client(base_url=served.url, headers=served.token("inference")) as client:
+    options: dict[str, Any] = {"headers": served.token("inference"), "timeout": START_SECONDS}
+    with httpx.Client(base_url=served.url, **options) as client:
         answers = [client.post("/predictions/model", content=png(image)).json() for image in images]
     assert [answer["label"] for answer in answers] == [row["prediction"] for row in rows]
     assert {answer["model"]["sha256"] for answer in answers} == {digest}
@@ -75,14 +79,18 @@ def test_every_test_picture_gets_pytorchs_label(served: Served) -> None:
 
 def test_nobody_gets_in_without_a_token(served: Served) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}, served.token("management")):
-        response = httpx.post(f"{served.url}/predictions/model", content=b"", headers=headers)
+        response = httpx.post(
+            f"{served.url}/predictions/model", content=b"", headers=headers, timeout=START_SECONDS
+        )
         assert response.is_client_error
         assert "Token Authorization failed" in response.text
 
 
 def test_what_is_no_picture_is_refused_in_words(served: Served) -> None:
     token = served.token("inference")
-    response = httpx.post(f"{served.url}/predictions/model", content=b"words", headers=token)
+    response = httpx.post(
+        f"{served.url}/predictions/model", content=b"words", headers=token, timeout=START_SECONDS
+    )
     assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert "not a picture" in response.json()["detail"]
 
@@ -92,7 +100,9 @@ def test_management_is_closed_from_outside(served: Served) -> None:
     for port in (8081, 8082):
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://{address}:{port}/models", headers=served.token("management"))
-    register = httpx.post(f"{served.url}/models", headers=served.token("management"))
+    register = httpx.post(
+        f"{served.url}/models", headers=served.token("management"), timeout=START_SECONDS
+    )
     assert register.is_client_error
 
 
@@ -100,7 +110,7 @@ def test_a_crashed_worker_makes_it_unready_until_there_is_a_new_one(served: Serv
     docker("exec", served.container, "pkill", "-9", "-f", "model_service_worker")
     check = ["docker", "exec", served.container, "python", "/app/healthcheck.py"]
     states: list[int] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_SECONDS
     while not states or states[-1] != 0:
         assert time.monotonic() < deadline, states
         states.append(subprocess.run(check, capture_output=True).returncode)

@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 DATA = Path("data/prepared")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-MATRIX_SIZE = 8192 if DEVICE.type == "cuda" else 1024
+MATRIX_SIZE = 8192 if DEVICE.type == "cuda" else 256
 GOAL = 0.94
 NUM_TEST = 1_000  # airbench loads a test set, and looks at it only where it prints
 

@@ -1,5 +1,6 @@
 """A trained project with a bare `origin`, and its workflows under the real act on this machine."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,9 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conftest import TEMPLATE, Bake, run
+from ..conftest import TEMPLATE, Bake, clean_environment, run
 from ..servers import free_port
 
+# Keeps what make prints: act may drop the end of what a step that fails has printed.
+MAKE = """#!/usr/bin/env bash
+set -o pipefail
+"{make}" "$@" 2>&1 | tee --append "{log}"
+"""
 ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
 STAGES = ["fetch", "prepare", "train", "evaluate", "export"]
 IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
@@ -28,13 +34,14 @@ class Repository:
     """A clone of a project, with what its workflows leave behind.
 
     store: what the stand-in for actions/cache keeps. artifacts: what the one for
-    actions/upload-artifact does.
+    actions/upload-artifact does. log: all that the make targets of the workflows have printed.
     """
 
     project: Bake
     origin: Path
     store: Path
     artifacts: Path
+    log: Path
 
     def command(self, *arguments: str) -> list[str]:
         """Complete act's command line with what stands in for GitHub's own services."""
@@ -51,7 +58,12 @@ class Repository:
 
     def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run act as `make ci` does; both of its outputs are in `stdout`, without colours."""
-        env = {"UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+        path = clean_environment()["PATH"]
+        make = self.log.parent / "bin/make"
+        make.parent.mkdir(exist_ok=True)
+        make.write_text(MAKE.format(make=shutil.which("make", path=path), log=self.log), "utf-8")
+        make.chmod(0o755)
+        env = {"PATH": f"{make.parent}{os.pathsep}{path}", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
         done = self.project.run(*self.command(*arguments), env=env, check=False)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout + done.stderr)
 
@@ -63,6 +75,10 @@ class Repository:
         """Run train.yml as a pull request starts it."""
         event = ("--eventpath", ".github/act/pull_request.json")
         return self.train("pull_request", *event, *arguments)
+
+    def printed(self) -> str:
+        """What the make targets of the workflows have printed, the end of failed ones included."""
+        return self.log.read_text(encoding="utf-8")
 
     def report(self) -> str:
         """The report that the workflow kept."""
@@ -110,7 +126,7 @@ def clone(trained: Bake, folder: Path) -> Repository:
     path = folder / trained.path.name
     built = shutil.ignore_patterns(".venv", ".mypy_cache", ".ruff_cache", "build")
     shutil.copytree(trained.path, path, ignore=built)
-    repository = with_origin(Bake(path, trained.output), folder)
+    repository = with_origin(Bake(path, trained.output, trained.environment), folder)
     shutil.copytree(path / ".dvc/cache", repository.store / "dvc-champion")
     return repository
 
@@ -121,7 +137,7 @@ def with_origin(project: Bake, folder: Path) -> Repository:
     run("git", "clone", "--quiet", "--bare", project.path, origin, cwd=folder)
     project.run("git", "remote", "add", "origin", origin)
     project.run("git", "fetch", "--quiet", "origin")
-    return Repository(project, origin, folder / "store", folder / "artifacts")
+    return Repository(project, origin, folder / "store", folder / "artifacts", folder / "make.log")
 
 
 def ran(output: str) -> list[str]:

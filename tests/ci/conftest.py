@@ -9,9 +9,9 @@ from .act import Repository, clone, trained
 
 
 @pytest.fixture(scope="session")
-def champion(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+def champion(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Bake:
     """A project whose first model is committed; tests work on clones of it."""
-    return trained(bake(tmp_path_factory.mktemp("champion")))
+    return trained(bake(tmp_path_factory.mktemp("champion"), environment=environment))
 
 
 @pytest.fixture

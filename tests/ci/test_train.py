@@ -9,7 +9,7 @@ import pytest
 
 from .act import STAGES, Repository, change, commit, ran
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ci")]
 
 
 def accuracy_difference(report: str) -> float:
@@ -82,26 +82,24 @@ def test_parameters_given_by_hand_are_trained_and_come_back_as_a_branch(
 def test_a_parameter_that_does_not_exist_fails_before_training(repository: Repository) -> None:
     done = repository.train("workflow_dispatch", "--input", "parameters=train.epoch=$(id)")
     assert done.returncode != 0
-    assert "train.epoch is no value of params.yaml" in done.stdout
+    assert "train.epoch is no value of params.yaml" in repository.printed()
     assert ran(done.stdout) == []
 
 
-def test_a_wrong_type_fails_ci(repository: Repository) -> None:
+def test_a_wrong_type_and_a_broken_test_fail_a_job_of_ci_each(repository: Repository) -> None:
     file = repository.project.path / "ci/messages.py"
     file.write_text(file.read_text("utf-8") + '\n\nNUMBER: int = "one"\n', encoding="utf-8")
-    commit(repository.project, "Break a type")
-    done = ci(repository, "lint")
-    assert done[0] != 0
-    assert "Incompatible types in assignment" in done[1]
-
-
-def test_a_broken_test_fails_ci(repository: Repository) -> None:
     tests = keep_few_tests(repository)
     (tests / "test_arithmetic.py").write_text("def test_sum() -> None:\n    assert 1 + 1 == 3\n")
-    commit(repository.project, "Break a test")
-    code, output = ci(repository, "test")
-    assert code != 0
-    assert "test_arithmetic.py::test_sum" in output
+    commit(repository.project, "Break a type and a test")
+    ci = ("--workflows", ".github/workflows/ci.yml", "--matrix", "python:3.11")
+    done = repository.act("push", *ci)
+    assert done.returncode != 0
+    assert "Failure - Main make lint" in done.stdout
+    assert "Incompatible types in assignment" in repository.printed()
+    assert "Failure - Main make test" in done.stdout
+    assert "test_arithmetic.py::test_sum" in repository.printed()
+    assert "Job succeeded" not in done.stdout
 
 
 def test_make_ci_runs_what_a_push_and_a_pull_request_start(repository: Repository) -> None:
@@ -124,14 +122,6 @@ def keep_few_tests(repository: Repository) -> Path:
         if file.name != "test_config.py":
             file.unlink()
     return tests
-
-
-def ci(repository: Repository, job: str) -> tuple[int, str]:
-    """Run one job of ci.yml, on one Python; give exit code and output."""
-    options = ["--workflows", ".github/workflows/ci.yml", "--job", job]
-    matrix = ["--matrix", "python:3.11"] if job == "test" else []
-    done = repository.act("push", *options, *matrix)
-    return done.returncode, done.stdout
 
 
 def branches(repository: Repository) -> list[str]:

@@ -1,11 +1,13 @@
 """Download one file so that it is either there and right, or not there at all."""
 
+import ssl
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import httpx
+import truststore
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -76,7 +78,11 @@ def _receive(url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     # Bytes as they are in the file: a part of a compressed answer could not be gone on with.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as reply:
+    trust = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the system's, as browsers and uv do
+    with (
+        httpx.Client(timeout=TIMEOUT, follow_redirects=True, verify=trust) as client,
+        client.stream("GET", url, headers=headers) as reply,
+    ):
         if reply.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # nothing is missing; the checksum decides
         reply.raise_for_status()

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -45,8 +45,8 @@ class OfficialFile:
 
 
 OFFICIAL_URLS = {
-    # The scans come inside scikit-learn, so they need no network.
-    "digits": Path(str(files("sklearn.datasets"))).joinpath("data").as_uri(),
+    # The scans come inside scikit-learn, so they need no network. To import it would take a second.
+    "digits": Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data"))).as_uri(),
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "cifar10": "https://www.cs.toronto.edu/~kriz",
 }
