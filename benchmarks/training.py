@@ -44,6 +44,8 @@ def main() -> None:
 
 
 def _compare_loops(project: Path) -> None:
+    # Not `uv run --with`, which would get Lightning a PyTorch of its own, for CUDA.
+    measure(project, "uv", "pip", "install", "lightning")
     epochs = {kind: _run(project, kind) for kind in KINDS}
     speeds = {kind: 54_000 * len(rows) / rows[-1]["seconds"] for kind, rows in epochs.items()}
     write(
@@ -71,7 +73,7 @@ def _compare_loops(project: Path) -> None:
 
 
 def _run(project: Path, kind: str) -> list[dict[str, Any]]:
-    command = ["uv", "run", "--with", "lightning", "python", str(PEER), kind, str(EPOCHS)]
+    command = ["uv", "run", "--no-sync", "python", str(PEER), kind, str(EPOCHS)]
     lines = measure(project, *command).output.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
 
