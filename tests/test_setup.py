@@ -247,9 +247,9 @@ def test_what_was_written_for_this_machine_stays_out_of_git(choice: Choice) -> N
 def test_a_bare_machine_gets_uv_and_all_packages_with_an_empty_cache(
     bare: Bare, choice: Choice
 ) -> None:
-    write_wheel(bare.home / "wheels")
+    wheels = str(bare.home / "wheels")
+    write_wheel(Path(wheels))
     project = bare.take(choice("default").path, "project")
-    wheels = os.environ.get("PIP_FIND_LINKS") or str(bare.home / "wheels")
     # Without the variables for certificates: what the system's store has is enough.
     for target in ("setup", "setup"):
         done = bare.run(
