@@ -230,7 +230,7 @@ def use(project: Bake, kind: str, url: str) -> Bake:
     """Move a project to another remote, as docs/make-it-yours.md says, and commit that."""
     change(project, "pyproject.toml", {'"dvc>=': f'"dvc[{kind}]>='})
     change(project, ".dvc/config", {"../../my-project-dvc-storage": url})
-    project.run("uv", "lock", "--quiet")
+    project.run("make", "setup")  # writes uv.lock with the package for this kind of remote
     commit(project, "Move to another remote")
     return project
 
