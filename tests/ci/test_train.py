@@ -90,7 +90,8 @@ def test_a_wrong_type_and_a_broken_test_fail_a_job_of_ci_each(repository: Reposi
     file = repository.project.path / "ci/messages.py"
     file.write_text(file.read_text("utf-8") + '\n\nNUMBER: int = "one"\n', encoding="utf-8")
     tests = keep_few_tests(repository)
-    (tests / "test_arithmetic.py").write_text("def test_sum() -> None:\n    assert 1 + 1 == 3\n")
+    wrong = '"""Arithmetic."""\n\n\ndef test_sum() -> None:\n    assert 1 + 1 == 3\n'
+    (tests / "test_arithmetic.py").write_text(wrong, encoding="utf-8")
     commit(repository.project, "Break a type and a test")
     ci = ("--workflows", ".github/workflows/ci.yml", "--matrix", "python:3.11")
     done = repository.act("push", *ci)
