@@ -4,14 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Bake, bake
+from ..conftest import Bake, bake, found
+from ..workers import once
 from .act import Repository, clone, trained
 
 
 @pytest.fixture(scope="session")
 def champion(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Bake:
     """A project whose first model is committed; tests work on clones of it."""
-    return trained(bake(tmp_path_factory.mktemp("champion"), environment=environment))
+
+    def fill(folder: Path) -> None:
+        (folder / "project").mkdir()
+        project = trained(bake(folder / "project", environment=environment))
+        (folder / "output.txt").write_text(project.output, encoding="utf-8")
+
+    project = found(once(tmp_path_factory, "champion", fill))
+    return Bake(project.path, project.output, environment)
 
 
 @pytest.fixture

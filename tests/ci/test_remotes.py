@@ -18,7 +18,7 @@ from ..pictures import write_image_folder
 from ..servers import free_port, running
 from .act import STAGES, Repository, change, clone, commit, ran, with_origin
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ci")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("remotes")]
 
 BUCKET = "pictures"
 SSHD = "/usr/sbin/sshd"

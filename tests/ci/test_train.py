@@ -9,7 +9,7 @@ import pytest
 
 from .act import STAGES, Repository, change, commit, ran
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ci")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("train")]
 
 
 def accuracy_difference(report: str) -> float:
