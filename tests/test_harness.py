@@ -1,8 +1,17 @@
-"""What the tests call a bare machine is one."""
+"""What the tests rely on: a bare machine is one, and a group of tests stays on one worker."""
 
 import shutil
 
+import pytest
+
 from .conftest import Bare
+from .workers import IN_PARALLEL
+
+
+@pytest.mark.xdist_group("together")
+def test_a_group_stays_on_one_worker(request: pytest.FixtureRequest) -> None:
+    # pytest-xdist sends tests whose ids end alike to one worker.
+    assert request.node.nodeid.endswith("@together") or not IN_PARALLEL
 
 
 def test_a_bare_machine_has_neither_engines_nor_an_identity(bare: Bare) -> None:
