@@ -101,6 +101,8 @@ def test_where_the_time_of_training_goes_is_measured(demo: Bake, tmp_path: Path)
 
 def test_what_each_switch_of_training_brings_is_measured(demo: Bake, tmp_path: Path) -> None:
     project = demo.copy(tmp_path)
+    narrow = project.read("params.yaml").replace("width: 32", "width: 8")
+    (project.path / "params.yaml").write_text(narrow, encoding="utf-8")
     ablation = f"{demo.package}.measure.ablation"
     project.run(".venv/bin/python", "-m", ablation, "--epochs", "1", "--seeds", "2")
     table = project.read("docs/ablation.md")
