@@ -12,8 +12,10 @@ from my_project.config import load_config
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-def set_params(folder: Path, parameters: str) -> subprocess.CompletedProcess[str]:
-    (folder / "params.yaml").write_bytes(PARAMS.read_bytes())
+def set_params(
+    folder: Path, parameters: str, content: bytes | None = None
+) -> subprocess.CompletedProcess[str]:
+    (folder / "params.yaml").write_bytes(PARAMS.read_bytes() if content is None else content)
     return subprocess.run(
         [sys.executable, "-m", "my_project.stages.set_params"],
         cwd=folder,
@@ -46,6 +48,13 @@ def test_values_are_set_and_every_comment_stays(tmp_path: Path) -> None:
         ("train.epochs", "'train.epochs' is not of the form key=value"),
         ("train.seed=1 train.epochs=0", "train.epochs = 0: "),
         ("train.epochs=$(id)", "train.epochs = '$(id)': "),
+        ("train.epochs=[1 train.seed=1", "'train.epochs=[1': '[1' is no number, text, true or"),
+        ("train.seed=1 train.epochs='5", "is no number, text"),
+        ("fetch.base_url=a:", "'fetch.base_url=a:': 'a:' is no number, text"),
+        ("prepare.limit=#5", "'prepare.limit=#5': '#5' is no number, text"),
+        ("prepare.limit=|", "'prepare.limit=|': '|' is no number, text"),
+        ("train.epochs=\udcff", "is no number, text"),
+        ("train.fused_loss=true", "train.fused_loss = true: needs train.device = cuda"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_nothing_is_changed(
@@ -56,6 +65,15 @@ def test_what_cannot_be_used_is_named_and_nothing_is_changed(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "params.yaml").read_bytes() == PARAMS.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"train: [1,", b"\xff", b"train: {a: 1, a: 2}"])
+def test_a_broken_file_is_one_sentence_and_stays(content: bytes, tmp_path: Path) -> None:
+    done = set_params(tmp_path, "train.epochs=5", content)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml")
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "params.yaml").read_bytes() == content
 
 
 def test_no_parameters_change_nothing(tmp_path: Path) -> None:

@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from my_project.config import TrainConfig
 from my_project.data.dataset import Split, load_split
 from my_project.data.loader import BatchLoader
-from my_project.errors import UserError
-from my_project.training.distributed import ALONE
-from my_project.training.loss import cross_entropy
 from my_project.training.memory import keep_freed_memory
-from my_project.training.sharding import shard
 
 from ..training_run import CPU, TRAIN_CONFIG, build, largest_difference, noise, run
 
@@ -52,25 +47,6 @@ def test_freed_memory_is_there_for_the_next_step() -> None:
 
     num_page_faults()
     assert num_page_faults() < 1000  # of the 4 kB that each of 80,000 would bring
-
-
-@pytest.mark.parametrize(
-    "changes", [{"ema_decay": 0.9}, {"optimizer": "muon"}], ids=["ema_decay", "muon"]
-)
-def test_what_needs_whole_weights_cannot_be_sharded(changes: dict[str, object]) -> None:
-    config: TrainConfig = replace(TRAIN_CONFIG, shard_weights=True, **changes)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"shard_weights = true: needs optimizer = adamw"):
-        shard(build("vit"), config, ALONE)
-
-
-def test_only_a_vit_can_be_sharded() -> None:
-    with pytest.raises(UserError, match=r"only for model\.name = vit"):
-        shard(build("mlp"), TRAIN_CONFIG, ALONE)
-
-
-def test_the_kernel_is_refused_where_there_is_no_gpu() -> None:
-    with pytest.raises(UserError, match=r"train\.fused_loss = true: needs CUDA"):
-        cross_entropy(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), 0.1, fused=True)
 
 
 def test_leaving_an_epoch_half_way_leaves_no_thread_that_reads() -> None:

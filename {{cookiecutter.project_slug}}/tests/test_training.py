@@ -103,6 +103,12 @@ def test_a_batch_in_parts_gives_the_step_of_the_whole(
     assert 0 < largest_difference(whole.best_weights, in_parts.best_weights) < 1e-5
 
 
+def test_a_loss_that_is_not_finite_ends_training_and_leaves_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^train\.learning_rate = 1e\+30: the loss of epoch 1 is"):
+        train(tmp_path, replace(TRAIN_CONFIG, learning_rate=1e30))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_it_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
     result = train(tmp_path, replace(TRAIN_CONFIG, learning_rate=1e-12, epochs=30, patience=3))
     assert len(result.history) == result.best.epoch + 3 < 30

@@ -6,7 +6,6 @@ from torch import nn
 
 from ..config import ModelConfig
 from ..data.dataset import DatasetInfo
-from ..errors import UserError
 from .cnn import CNN
 from .normalize import Normalize
 from .resnet import ResNet
@@ -16,31 +15,17 @@ from .vit import ViT
 def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
     """The network that `params.yaml` names, behind the normalisation of its training data.
 
-    Takes pixels (N, C, H, W) from 0 to 255, gives logits (N, num_classes).
-
-    Raises:
-        UserError: the architecture cannot take pictures of this size.
+    Takes pixels (N, C, H, W) from 0 to 255, gives logits (N, num_classes). Sizes that do not fit
+    are refused where `params.yaml` is read.
     """
     channels, size, num_classes = info.image.channels, info.image.height, len(info.classes)
     network: nn.Module
     match config.name:
         case "cnn":
-            if size < 4:
-                raise UserError(f"prepare.image_size = {size}: model.name = cnn needs at least 4")
             network = CNN(channels, num_classes, **asdict(config.cnn))
         case "resnet":
             network = ResNet(channels, num_classes, **asdict(config.resnet))
         case "vit":
-            if size % config.vit.patch_size:
-                raise UserError(
-                    f"model.vit.patch_size = {config.vit.patch_size}: "
-                    f"it must divide prepare.image_size = {size}"
-                )
-            if config.vit.width % config.vit.num_heads:
-                raise UserError(
-                    f"model.vit.num_heads = {config.vit.num_heads}: "
-                    f"it must divide model.vit.width = {config.vit.width}"
-                )
             network = ViT(channels, num_classes, image_size=size, **asdict(config.vit))
     return nn.Sequential(Normalize(info.mean, info.std), network)
 

@@ -1,5 +1,6 @@
 """The training loop, to be read from top to bottom."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from ..config import TrainConfig
 from ..data.dataset import Split
 from ..data.loader import BatchLoader, epoch_seed
+from ..errors import UserError
 from .distributed import ALONE, World, agree, same_buffers, total
 from .interruption import TrainingStoppedError, stop_on_sigterm
 from .loss import cross_entropy
@@ -61,6 +63,7 @@ def train(
 
     Raises:
         TrainingStoppedError: SIGTERM came, and the state is saved.
+        UserError: the loss of an epoch is not finite.
     """
     loader = BatchLoader(
         train_split,
@@ -111,6 +114,12 @@ def train(
 
             same_buffers(run.measured, world)
             validation_loss, validation_accuracy = score(run.measured, validation, world)
+            if not math.isfinite(train_loss + validation_loss):
+                raise UserError(
+                    f"train.learning_rate = {config.learning_rate}: the loss of epoch {epoch} is "
+                    f"not finite ({train_loss} in training, {validation_loss} in validation); "
+                    "take a lower one"
+                )
             result = EpochResult(
                 epoch=epoch,
                 learning_rate=float(run.schedule.get_last_lr()[0]),

@@ -17,7 +17,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.optim import Optimizer
 
 from ..config import TrainConfig
-from ..errors import UserError
 from ..models.vit import TransformerBlock
 from .distributed import World
 
@@ -25,16 +24,12 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def shard(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
-    """Share out the weights of a Vision Transformer, block by block; a world of one keeps all.
-
-    Raises:
-        UserError: another model, or a switch that needs whole weights.
-    """
+    """Share out the weights of a Vision Transformer, block by block; a world of one keeps all."""
+    # Muon and the moving average need whole weights: `params.yaml` with them is not accepted.
+    assert config.optimizer == "adamw"
+    assert not config.ema_decay
     blocks = [module for module in model.modules() if isinstance(module, TransformerBlock)]
-    if not blocks:
-        raise UserError("train.shard_weights = true: only for model.name = vit")
-    if config.ema_decay or config.optimizer != "adamw":
-        raise UserError("train.shard_weights = true: needs optimizer = adamw and ema_decay = 0")
+    assert blocks
     if world.size > 1:
         for block in blocks:
             fully_shard(block)

@@ -1,0 +1,62 @@
+"""Which values of `params.yaml` cannot be used together."""
+
+from collections.abc import Iterator
+
+from .schema import Config
+
+MIN_NORMALIZED = 8  # images; measured on digits: parts of 4 lose a point, parts of 1 learn nothing
+MIN_CNN_SIZE = 4  # pixels; the CNN halves the sides twice
+
+
+def conflicts(config: Config) -> Iterator[str]:
+    """One sentence for each conflict: a key, its value, and what would be right."""
+    yield from _fetch_conflicts(config)
+    yield from _size_conflicts(config)
+    yield from _batch_conflicts(config)
+    yield from _hardware_conflicts(config)
+
+
+def _fetch_conflicts(config: Config) -> Iterator[str]:
+    url = config.fetch.base_url
+    own = config.fetch.dataset == "image-folder"
+    schemes = ("file:",) if own else ("file:", "http:", "https:")
+    if url is not None and not url.startswith(schemes):
+        yield f"fetch.base_url = {url!r}: must begin with {' or '.join(schemes)}, or be null"
+
+
+def _size_conflicts(config: Config) -> Iterator[str]:
+    size, vit = config.prepare.image_size, config.model.vit
+    if config.model.name == "cnn" and size < MIN_CNN_SIZE:
+        yield f"prepare.image_size = {size}: model.name = cnn needs at least {MIN_CNN_SIZE}"
+    if config.model.name == "vit" and size % vit.patch_size:
+        yield f"model.vit.patch_size = {vit.patch_size}: must divide prepare.image_size = {size}"
+    if config.model.name == "vit" and vit.width % vit.num_heads:
+        yield f"model.vit.num_heads = {vit.num_heads}: must divide model.vit.width = {vit.width}"
+    if config.train.crop_padding >= size:
+        yield (
+            f"train.crop_padding = {config.train.crop_padding}: must be below "
+            f"prepare.image_size = {size}, or images are shifted out of sight"
+        )
+
+
+def _batch_conflicts(config: Config) -> Iterator[str]:
+    train, name = config.train, config.model.name
+    minimum = 1 if name == "vit" else MIN_NORMALIZED  # a vit has no batch normalisation
+    part = train.batch_size // train.accumulation_steps
+    if part < minimum:
+        yield (
+            f"train.accumulation_steps = {train.accumulation_steps}: splits train.batch_size = "
+            f"{train.batch_size} into parts of {part}; model.name = {name} needs at least {minimum}"
+        )
+
+
+def _hardware_conflicts(config: Config) -> Iterator[str]:
+    train = config.train
+    if train.fused_loss and train.device != "cuda":
+        yield f"train.fused_loss = true: needs train.device = cuda, not {train.device}"
+    if train.shard_weights and config.model.name != "vit":
+        yield f"train.shard_weights = true: needs model.name = vit, not {config.model.name}"
+    if train.shard_weights and train.optimizer != "adamw":
+        yield f"train.shard_weights = true: needs train.optimizer = adamw, not {train.optimizer}"
+    if train.shard_weights and train.ema_decay:
+        yield f"train.shard_weights = true: needs train.ema_decay = 0, not {train.ema_decay}"
