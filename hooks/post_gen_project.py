@@ -123,13 +123,18 @@ def make_first_commit() -> str:
         result = git(*command)
         if result.returncode != 0:
             return f"git {command[0]} failed, so nothing is committed: {result.stderr.strip()}"
-    result = git("commit", "-m", "Generate the project from dl-portfolio")
+    message = ["commit", "-m", "Generate the project from dl-portfolio"]
+    if git(*message).returncode == 0:
+        return ""
+    # DVC needs a first commit, so it gets the author of the answers where git knows nobody.
+    author = ("user.name", ANSWERS["author_name"]), ("user.email", ANSWERS["author_email"])
+    result = git(*(part for key, value in author for part in ("-c", f"{key}={value}")), *message)
     if result.returncode != 0:
-        return (
-            "Nothing is committed, since git does not know who you are: set user.name and "
-            'user.email with `git config --global`, then `git commit -m "First commit"`.'
-        )
-    return ""
+        return f"git commit failed, so nothing is committed: {result.stderr.strip()}"
+    return (
+        "git does not know who you are, so the first commit has the author of your answers: set "
+        "user.name and user.email with `git config --global` before you commit."
+    )
 
 
 def next_steps() -> str:

@@ -232,7 +232,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
     def fill(folder: Path) -> None:
         # The script and not the make target, which would write into this clone's own build/.
         script = clone() / "scripts/demo.py"
-        output = run(sys.executable, script, "--into", folder / "project", cwd=folder).stdout
+        command = (sys.executable, script, "--into", folder / "project")
+        # As on a machine on which nobody has told git who they are.
+        output = run(*command, cwd=folder, env={"GIT_CONFIG_GLOBAL": os.devnull}).stdout
         (folder / "output.txt").write_text(output, encoding="utf-8")
 
     return found(once(tmp_path_factory, "demo", fill))

@@ -46,14 +46,16 @@ def test_project_is_a_repository_with_all_its_files_in_one_commit_on_main(folder
     assert "Note:" not in project.output
 
 
-def test_without_an_identity_the_project_is_whole_and_says_what_to_set(
+def test_without_an_identity_the_first_commit_has_the_author_of_the_answers(
     folder: Path, tmp_path: Path
 ) -> None:
-    project = bake(folder, env=config_file(tmp_path, ""))
+    answers = {"author_name": 'Ana\'s "Lab"', "author_email": "ana@example.com"}
+    project = bake(folder, answers, config_file(tmp_path, ""))
     assert "git config --global" in project.output
-    assert project.run("git", "log", check=False).returncode != 0
-    staged = project.run("git", "ls-files", "-z").stdout.split("\0")
-    assert set(staged) - {""} == project.files()
+    author = project.run("git", "log", "--format=%an <%ae>").stdout
+    assert author == 'Ana\'s "Lab" <ana@example.com>\n'
+    assert committed_files(project) == project.files()
+    assert project.run("git", "config", "--local", "user.name", check=False).stdout == ""
 
 
 def test_inside_another_repository_no_nested_one_is_made(folder: Path) -> None:
