@@ -141,7 +141,8 @@ def test_everything_installed_and_every_folder_of_a_trained_project_is_refused(
 ) -> None:
     list_names = (
         "from importlib.metadata import distributions, packages_distributions as modules;"
-        "print(*filter(str.isidentifier, modules()), *(one.name for one in distributions()), sep='\\n')"
+        "names = *filter(str.isidentifier, modules()), *(one.name for one in distributions());"
+        "print(*names, sep='\\n')"
     )
     printed = demo.run(".venv/bin/python", "-c", list_names).stdout.split()
     names = {as_module(name) for name in printed} - {demo.package}
