@@ -20,16 +20,42 @@ WINDOWS_RESERVED = {"con", "prn", "aux", "nul"} | {
     f"{device}{number}" for device in ("com", "lpt") for number in range(10)
 }
 REMOTE_SCHEMES = {"s3": "s3://", "gs": "gs://", "azure": "azure://", "ssh": "ssh://"}
-# Import names and, where they differ, distribution names of what the generated project installs.
-DEPENDENCIES = {
-    *("anyio", "click", "cookiecutter", "dvc", "dvclive", "fastapi", "git", "httpx"),
-    *("jinja2", "matplotlib", "mypy", "numpy", "omegaconf", "onnx", "onnxruntime", "onnxscript"),
-    *("pil", "pillow", "pip", "pre_commit", "prometheus_client", "pydantic", "pydantic_core"),
-    *("pydantic_settings", "pytest", "python_multipart", "pyyaml", "requests", "rich", "ruff"),
-    *("scikit_learn", "scipy", "setuptools", "sklearn", "sqlalchemy", "starlette", "test", "tests"),
-    *("torch", "torchserve", "torchvision", "tqdm", "ts", "typer", "uv", "uv_build"),
-    *("uvicorn", "yaml"),
-}
+# Modules and distributions that a project installs, with all that they need themselves.
+# tests/test_answers.py compares them with pyproject.toml and with an installed project.
+INSTALLED = """
+aiohappyeyeballs aiohttp aiohttp_retry aiosignal amqp annotated_doc annotated_types antlr4
+antlr4_python3_runtime anyio appdirs ast_serialize asyncssh atpublic attr attrs billiard celery
+certifi cffi cfgv charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle
+colorama configobj contourpy cryptography cycler dateutil dictdiffer diskcache distlib distro
+dotenv dpath dulwich dvc dvc_data dvc_http dvc_objects dvc_render dvc_studio_client dvc_task
+dvclive entrypoints example fastapi filelock flatbuffers flatten_dict flufl flufl_lock fonttools
+frozenlist fsspec functorch funcy git gitdb gitpython google grandalf gto h11 httpcore httptools
+httpx hydra hydra_core identify idna iniconfig isympy iterative_telemetry jinja2 joblib kiwisolver
+kombu librt markdown_it markdown_it_py markupsafe matplotlib mdurl ml_dtypes mpl_toolkits mpmath
+multidict multipart mypy mypy_extensions mypyc narwhals networkx nodeenv numpy nvidia_ml_py
+omegaconf onnx onnx_ir onnxruntime onnxscript opentelemetry opentelemetry_api orjson packaging
+pathspec pil pillow platformdirs pluggy pre_commit prometheus_client prompt_toolkit propcache
+protobuf psutil psycopg psycopg_binary public py pycparser pydantic pydantic_core pydantic_settings
+pydevd_plugins pydot pygit2 pygments pygtrie pylab pynvml pyparsing pytest python_dateutil
+python_discovery python_dotenv python_multipart pyyaml requests rich ruamel ruamel_yaml ruff
+scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab sklearn smmap sqlalchemy
+sqltrie starlette sympy tabulate threadpoolctl tomlkit torch torchgen tqdm truststore typer
+types_psutil types_pyyaml types_tqdm typing_extensions typing_inspection tzdata tzlocal urllib3
+uvicorn uvloop validate vine virtualenv voluptuous watchfiles wcwidth websockets yaml yarl zc
+zc_lockfile zizmor
+"""
+# What other answers and other machines install besides, and the tools.
+INSTALLED_ELSEWHERE = """
+adlfs aiobotocore aioitertools argcomplete azure azure_core azure_identity azure_storage_blob
+bcrypt botocore cookiecutter cuda decorator dvc_azure dvc_gs dvc_s3 dvc_ssh gcsfs google_api_core
+google_auth google_auth_oauthlib google_cloud_core google_cloud_storage
+google_cloud_storage_control google_crc32c google_resumable_media googleapis_common_protos grpc
+grpc_google_iam_v1 grpc_status grpcio grpcio_status isodate jmespath jwt knack msal msal_extensions
+nvidia oauthlib pip proto proto_plus pyasn1 pyasn1_modules pyjwt pywin32 requests_oauthlib s3fs six
+sshfs torchserve torchvision triton ts uv uv_build wrapt
+"""
+# Folders of a project, where Python looks before it looks into `src/`.
+FOLDERS = "build checkpoints ci data deploy docs metrics model reports src tests"
 
 
 def problems() -> Iterator[str]:
@@ -59,10 +85,12 @@ def name_problems(answer: str, pattern: str, allowed: str) -> Iterator[str]:
         yield f"{answer} must not be {name!a}, which Windows reserves for a device; choose another."
     elif keyword.iskeyword(module):
         yield f"{answer} must not be {name!a}, which is a keyword of Python; choose another."
-    elif module in sys.stdlib_module_names:
+    elif module in {*sys.stdlib_module_names, "test"}:
         yield f"{answer} must not be {name!a}, a module of Python itself; choose another."
-    elif module in DEPENDENCIES:
+    elif module in f"{INSTALLED} {INSTALLED_ELSEWHERE}".split():
         yield f"{answer} must not be {name!a}, a library that the project uses; choose another."
+    elif answer == "package_name" and name in FOLDERS.split():
+        yield f"{answer} must not be {name!a}, a folder of the project; choose another."
 
 
 def remote_problems(remote: str, url: str) -> Iterator[str]:

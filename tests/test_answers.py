@@ -1,12 +1,15 @@
 """What happens to the answers: bad ones are turned away, odd but good ones arrive as they are."""
 
+import ast
+import itertools
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from .conftest import bake, generate
+from .conftest import Bake, Choice, bake, clone, generate
 
 BAD_ANSWERS = [
     ("project_name", "two\nlines", "one line of text"),
@@ -24,9 +27,12 @@ BAD_ANSWERS = [
     ("package_name", "_private", "must begin with a letter and hold only"),
     ("package_name", "class", "a keyword of Python"),
     ("package_name", "json", "a module of Python itself"),
-    ("package_name", "test", "a library that the project uses"),
+    ("package_name", "test", "a module of Python itself"),
     ("package_name", "torch", "a library that the project uses"),
     ("package_name", "dvc", "a library that the project uses"),
+    ("package_name", "orjson", "a library that the project uses"),
+    ("package_name", "deploy", "a folder of the project"),
+    ("package_name", "ci", "a folder of the project"),
     ("package_name", "con", "Windows reserves"),
     ("package_name", "nul", "Windows reserves"),
     ("package_name", "a" * 41, "at most 40 characters"),
@@ -111,6 +117,68 @@ def test_free_text_reaches_toml_json_and_licence_as_it_was_typed(text: str, tmp_
     assert json.loads(project.read(".devcontainer/devcontainer.json"))["name"] == f"Say {text}"
     assert text in project.read("LICENSE")
     assert f"# Say {text}\n" in project.read("README.md")
+
+
+def test_every_requirement_and_every_folder_is_a_name_that_is_refused(
+    choice: Choice,
+) -> None:
+    project = choice("default")
+    settings = tomllib.loads(project.read("pyproject.toml"))
+    requirements = [
+        *settings["project"]["dependencies"],
+        *itertools.chain(*settings["dependency-groups"].values()),
+        *settings["build-system"]["requires"],
+    ]
+    assert len(requirements) > 30
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}
+    assert {as_module(name) for name in names} - libraries() == set()
+    assert visible_folders(project) - refused_names("FOLDERS") == set()
+
+
+@pytest.mark.slow
+def test_everything_installed_and_every_folder_of_a_trained_project_is_refused(
+    demo: Bake,
+) -> None:
+    list_names = (
+        "from importlib.metadata import distributions, packages_distributions as modules;"
+        "names = *filter(str.isidentifier, modules()), *(one.name for one in distributions());"
+        "print(*names, sep='\\n')"
+    )
+    printed = demo.run(".venv/bin/python", "-c", list_names).stdout.split()
+    names = {as_module(name) for name in printed} - {demo.package}
+    assert len(names) > 100
+    possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
+    assert possible - libraries() == set()
+    assert visible_folders(demo) - refused_names("FOLDERS") == set()
+
+
+def as_module(name: str) -> str:
+    return re.sub(r"[-.]", "_", name.lower())
+
+
+def visible_folders(project: Bake) -> set[str]:
+    return {
+        path.name
+        for path in project.path.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    }
+
+
+def libraries() -> set[str]:
+    return refused_names("INSTALLED") | refused_names("INSTALLED_ELSEWHERE")
+
+
+def refused_names(constant: str) -> set[str]:
+    """The words of one of the lists in the hook, which cannot be imported as it stands."""
+    text = (clone() / "hooks/pre_gen_project.py").read_text(encoding="utf-8")
+    (value,) = (
+        statement.value
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and statement.targets[0].id == constant
+    )
+    return set(str(ast.literal_eval(value)).split())
 
 
 def test_slug_and_package_follow_from_the_name(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_project_is_a_repository_with_all_its_files_in_one_commit_on_main(folder
 def test_without_an_identity_the_first_commit_has_the_author_of_the_answers(
     folder: Path, tmp_path: Path
 ) -> None:
-    answers = {"author_name": 'Ana\'s "Lab"', "author_email": "ana@example.com"}
+    answers = {"author_name": "Zoë O'Neil", "author_email": "ana@example.com"}
     project = bake(folder, answers, config_file(tmp_path, ""))
     assert "git config --global" in project.output
     author = project.run("git", "log", "--format=%an <%ae>").stdout
-    assert author == 'Ana\'s "Lab" <ana@example.com>\n'
+    assert author == "Zoë O'Neil <ana@example.com>\n"
     assert committed_files(project) == project.files()
     assert project.run("git", "config", "--local", "user.name", check=False).stdout == ""
 
