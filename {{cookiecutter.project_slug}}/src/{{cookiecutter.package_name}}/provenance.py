@@ -2,10 +2,11 @@
 
 import os
 import platform
-import subprocess
 from pathlib import Path
 
 import torch
+
+from .git import git
 
 CODE = ("src", "params.yaml", "dvc.yaml", "pyproject.toml")  # what decides a model
 
@@ -15,18 +16,11 @@ def current_commit() -> str:
 
     `unknown` outside a Git repository.
     """
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
         return "unknown"
-    return f"{commit}-dirty" if _git("status", "--porcelain", "--", *CODE) else commit
-
-
-def _git(*arguments: str) -> str:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
-        return ""
-    return result.stdout.strip()
+    changed = git("status", "--porcelain", "--", *CODE)
+    return commit.strip() + ("-dirty" if changed else "")
 
 
 def describe_hardware(device: torch.device) -> str:

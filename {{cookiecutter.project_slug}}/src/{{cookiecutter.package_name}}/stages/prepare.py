@@ -1,11 +1,11 @@
 """Stage 2: decode, resize and split the pictures into `data/prepared/`, and write the data card."""
 
-from pathlib import Path
-
 from ..config import load_config
 from ..data.prepare import prepare
 from ..data.sources import READERS
 from ..evaluation.cards import data_card
+from ..files import write_text
+from ..paths import DOCS, PREPARED, RAW
 from ._main import run
 
 NUM_SHOWN = 10
@@ -14,9 +14,8 @@ NUM_SHOWN = 10
 def main() -> None:
     config = load_config()
     name = config.fetch.dataset
-    info = prepare(READERS[name](Path("data/raw")), name, config.prepare, Path("data/prepared"))
-    Path("docs").mkdir(exist_ok=True)
-    Path("docs/data-card.md").write_text(data_card(info), encoding="utf-8")
+    info = prepare(READERS[name](RAW), name, config.prepare, PREPARED)
+    write_text(DOCS / "data-card.md", data_card(info))
     if info.skipped:
         print(f"{len(info.skipped)} pictures could not be used and were skipped:")
         for file, reason in info.skipped[:NUM_SHOWN]:

@@ -1,16 +1,15 @@
 """Put the newest results into README.md, between its two markers."""
 
-import json
 from pathlib import Path
 
 from ..errors import UserError
 from ..evaluation.cards import readme_results
+from ..files import read_json, write_text
 from ..metadata import METADATA_FILE, ModelMetadata
+from ..paths import MODEL, TRAINING
 from ._main import run
 
 README = Path("README.md")
-MODEL = Path("model")
-TRAINING = Path("metrics/train.json")
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -19,16 +18,13 @@ def main() -> None:
     for path in (MODEL / METADATA_FILE, TRAINING, README):
         if not path.exists():
             raise UserError(f"{path} not found: run `dvc repro` first, in the project's root")
-    training = json.loads(TRAINING.read_text(encoding="utf-8"))
-    block = readme_results(ModelMetadata.load(MODEL), training)
+    block = readme_results(ModelMetadata.load(MODEL), read_json(TRAINING))
     readme = README.read_text(encoding="utf-8")
     published = replace_block(readme, block)
     if published is None:
         print(f"{README} has no lines {START} and {END}: left as it is")
     elif published != readme:
-        scratch = README.with_suffix(".tmp")  # so that no interruption leaves half a README
-        scratch.write_text(published, encoding="utf-8", newline="\n")
-        scratch.replace(README)
+        write_text(README, published)
         print(f"{README}: results updated")
 
 

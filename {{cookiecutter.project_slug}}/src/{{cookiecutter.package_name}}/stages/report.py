@@ -11,11 +11,13 @@ import yaml
 
 from ..errors import UserError
 from ..evaluation.report import Side, report
+from ..git import read_at
+from ..paths import BUILD, CURVES, EVALUATION, VERDICT
 from ._main import run
-from .gate import DEFAULT_CHAMPION, EVALUATION, VERDICT, git, read_file
+from .gate import DEFAULT_CHAMPION, read_file
 
-REPORT = Path("build/report.md")
-PARAMS, LOCK, CURVES = Path("params.yaml"), Path("dvc.lock"), Path("metrics/curves.csv")
+REPORT = BUILD / "report.md"
+PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
 PICTURE = "`reports/` holds the pictures: summary, confusion matrix, reliability, mistakes."
 
 
@@ -31,7 +33,7 @@ def write_report(
     candidate = read_side(read_file)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {LOCK} not found: run `dvc repro` first")
-    best = read_side(lambda path: git("show", f"{champion}:./{path.as_posix()}"))
+    best = read_side(lambda path: read_at(champion, path))
     text = f"{report(verdict, candidate, best)}\n{PICTURE}\n"
     REPORT.write_text(text, encoding="utf-8")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
