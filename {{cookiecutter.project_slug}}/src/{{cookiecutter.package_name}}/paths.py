@@ -18,6 +18,7 @@ PREDICTIONS = REPORTS / "predictions.csv"
 
 MODEL = Path("model")
 DOCS = Path("docs")
+README = Path("README.md")
 
 BUILD = Path("build")
 VERDICT = BUILD / "gate.md"

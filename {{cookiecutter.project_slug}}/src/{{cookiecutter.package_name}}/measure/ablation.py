@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, load_info, load_split
-from ..evaluation.plots import BLUE, LIGHT_BLUE, STYLE
 from ..files import write_text
 from ..models import build_model
 from ..paths import DOCS, PREPARED
 from ..provenance import describe_hardware
+from ..reporting.plots import BLUE, LIGHT_BLUE, STYLE
 from ..stages._main import run
 from ..training.device import choose_device
 from ..training.loop import TrainResult, train

@@ -16,11 +16,11 @@ from ..config import TrainConfig, load_config
 from ..data.dataset import load_info, load_split
 from ..data.loader import BatchLoader
 from ..data.storage import Batch
-from ..evaluation.plots import BLUE, STYLE
 from ..files import write_text
 from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
+from ..reporting.plots import BLUE, STYLE
 from ..stages._main import run as stage
 from ..training.device import choose_device
 from ..training.distributed import ALONE

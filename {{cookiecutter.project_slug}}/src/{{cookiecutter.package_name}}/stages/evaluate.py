@@ -1,4 +1,4 @@
-"""Stage 4: measure the model on the test split; write `metrics/evaluation.json` and `reports/`."""
+"""Stage 4: measure the model on the test split; write `metrics/evaluation.json`."""
 
 from typing import Any
 
@@ -10,11 +10,10 @@ from ..config import Config, EvaluateConfig, load_config
 from ..data.dataset import Split, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
 from ..evaluation.metrics import DIGITS, Predictions, bootstrap_intervals, evaluate
-from ..evaluation.plots import Report, write_pictures
 from ..evaluation.views import predict_views, views
 from ..files import sha256, write_csv, write_json
 from ..models.predict import predict_logits
-from ..paths import BEST_MODEL, CURVES, EVALUATION, PREDICTIONS, PREPARED, REPORTS
+from ..paths import BEST_MODEL, EVALUATION, PREDICTIONS, PREPARED
 from ..training.checkpoint import load_model
 from ._main import run
 
@@ -30,12 +29,6 @@ def main() -> None:
         metrics["test_time_augmentation"] = _measure_views(model, test, config)
     write_json(EVALUATION, metrics)
     _write_predictions(predictions, info.classes)
-    curves = np.atleast_1d(np.genfromtxt(CURVES, delimiter=",", names=True))
-    title = f"{info.name} · {config.model.name}"
-    report = Report(
-        title, info.classes, test.images, predictions, metrics, curves, config.evaluate.num_bins
-    )
-    write_pictures(report, REPORTS)
     print(
         f"test accuracy {metrics['accuracy']:.4f}, baseline {metrics['baseline']['accuracy']:.4f}"
     )
@@ -76,10 +69,10 @@ def _measure_views(model: nn.Module, test: Split, config: Config) -> dict[str, A
 
 
 def _write_predictions(predictions: Predictions, classes: tuple[str, ...]) -> None:
-    """One row for each test image; the gate and DVC's confusion matrix read it."""
+    """One row for each test image; gate, plots and DVC's confusion matrix read it."""
     columns = zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
     rows = (
-        (index, classes[label], classes[predicted], f"{confidence:.4f}")
+        (index, classes[label], classes[predicted], f"{confidence:.6f}")
         for index, (label, predicted, confidence) in enumerate(columns)
     )
     write_csv(PREDICTIONS, ("index", "label", "prediction", "confidence"), rows)

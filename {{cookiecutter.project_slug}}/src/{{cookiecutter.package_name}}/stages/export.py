@@ -1,19 +1,17 @@
-"""Stage 5: write the ONNX file, check it against PyTorch, and write the model card."""
+"""Stage 5: write the ONNX file, check it against PyTorch, and say where it comes from."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, load_info, load_split
-from ..evaluation.cards import model_card
 from ..export import check_onnx, export_onnx
-from ..files import read_json, sha256_of, write_text
+from ..files import read_json, sha256_of
 from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata
-from ..paths import BEST_MODEL, DOCS, EVALUATION, MODEL, PREPARED, TRAINING
+from ..paths import BEST_MODEL, EVALUATION, MODEL, PREPARED, TRAINING
 from ..provenance import current_commit
 from ..training.checkpoint import load_model
 from ._main import run
@@ -30,14 +28,11 @@ def main() -> None:
     export_onnx(model, info.image, MODEL / MODEL_FILE, opset=config.export.opset)
     check_onnx(model, MODEL / MODEL_FILE, load_split(PREPARED, "test").images, config.export)
     _save_samples(info)
-    training = read_json(TRAINING)
-    metadata = _metadata(config, info, training)
-    metadata.save(MODEL)
-    write_text(DOCS / "model-card.md", model_card(metadata, info, training))
+    _metadata(config, info).save(MODEL)
     print(f"{MODEL / MODEL_FILE} and {MODEL / METADATA_FILE} written; same answers as PyTorch")
 
 
-def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> ModelMetadata:
+def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
     model = asdict(config.model)
     return ModelMetadata(
         model=config.model.name,
@@ -47,7 +42,7 @@ def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> Mo
         commit=current_commit(),
         data_hash=info.content_hash,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        hardware=training["hardware"],
+        hardware=read_json(TRAINING)["hardware"],
         params={
             "prepare": asdict(config.prepare),
             "model": {"name": config.model.name, **model[config.model.name]},
@@ -58,7 +53,7 @@ def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> Mo
 
 
 def _save_samples(info: DatasetInfo) -> None:
-    """Put a few pictures of the test set beside the model, for the service's page to offer."""
+    """Put a few images of the test set beside the model, for the service's page to offer."""
     test = load_split(PREPARED, "test")
     rows = [
         row

@@ -12,6 +12,7 @@ from ..evaluation.gate import Result, judge
 from ..files import write_text
 from ..git import git, read_at
 from ..paths import EVALUATION, PREDICTIONS, VERDICT
+from ..reporting.render import render
 from ._main import run
 
 DEFAULT_CHAMPION = "origin/main"
@@ -27,17 +28,24 @@ def gate(
     candidate = read_result(read_file)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
-    result, note = read_champion(champion)
+    best, note = read_champion(champion)
     verdict = judge(
         candidate,
-        result,
+        best,
         config.gate,
-        note=note,
         num_samples=config.evaluate.bootstrap_samples,
         seed=config.evaluate.seed,
     )
-    print(verdict.markdown)
-    write_text(VERDICT, verdict.markdown + "\n")
+    text = render(
+        "gate",
+        verdict=verdict,
+        note=note,
+        config=config.gate,
+        candidate=candidate.metrics,
+        champion=best.metrics if best else None,
+    )
+    print(text, end="")
+    write_text(VERDICT, text)
     raise typer.Exit(0 if verdict.passed else 1)
 
 

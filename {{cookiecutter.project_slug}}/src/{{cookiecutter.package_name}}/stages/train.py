@@ -16,8 +16,8 @@ from ..data.dataset import load_info, load_split
 from ..files import write_csv, write_json
 from ..models import build_model, count_parameters
 from ..paths import BEST_MODEL, CHECKPOINTS, CURVES, METRICS, PREPARED, TRAINING
-from ..provenance import describe_hardware
-from ..training.checkpoint import run_fingerprint, save_model
+from ..provenance import describe_hardware, run_fingerprint
+from ..training.checkpoint import save_model
 from ..training.device import choose_device
 from ..training.distributed import World, join_world, leave
 from ..training.interruption import EXIT_CODE, TrainingStoppedError

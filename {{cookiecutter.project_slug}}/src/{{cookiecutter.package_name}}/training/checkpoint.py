@@ -10,13 +10,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from ..config import Config, ModelConfig
+from ..config import ModelConfig
 from ..data.dataset import DatasetInfo
 from ..errors import UserError
 from ..files import sha256, write_scratch
 from ..models import build_model
 
-PACKAGE_FOLDER = Path(__file__).parents[1]
 PREVIOUS = "previous.pt"
 DIGEST_SIZE = 64  # bytes: the hexadecimal digits of SHA-256
 
@@ -48,13 +47,6 @@ def load_model(path: Path, device: torch.device) -> nn.Sequential:
     model = build_model(config, DatasetInfo.from_dict(state["dataset"]))
     model.load_state_dict(state["weights"])
     return model.to(device).eval()
-
-
-def run_fingerprint(config: Config, info: DatasetInfo) -> str:
-    """What decides a run's result: code, parameters and data; equal means it may be resumed."""
-    settings = repr((config.model, config.train, info.content_hash)).encode()
-    code = (file.read_bytes() for file in sorted(PACKAGE_FOLDER.rglob("*.py")))
-    return sha256([settings, *code])
 
 
 def save_run(state: dict[str, Any], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The evaluation's pictures. The same numbers give the same bytes: git sees real changes only."""
+"""The plots of a model. The same numbers give the same bytes: git sees real changes only."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from .metrics import Predictions, reliability
+from ..evaluation.metrics import reliability
 
 STYLE = Path(__file__).with_suffix(".mplstyle")
 INK, MUTED, PAPER = "#1b2430", "#66717f", "#fcfcfd"
@@ -31,36 +31,43 @@ MISTAKE_ROWS, MISTAKE_COLUMNS = 2, 6
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that the pictures are drawn from.
+class PlotData:
+    """All that the plots are drawn from.
 
-    images: uint8 (N, C, H, W), the test split. metrics: as in `metrics/evaluation.json`. curves:
-    the columns of `metrics/curves.csv` by name, each (epochs,).
+    images: uint8 (N, C, H, W), the test split. labels, predicted: index of the class, (N,).
+    confidence: of the prediction, (N,). metrics: as in `metrics/evaluation.json`. curves: the
+    columns of `metrics/curves.csv` by name, each (epochs,).
     """
 
     title: str
     classes: tuple[str, ...]
     images: npt.NDArray[np.uint8]
-    predictions: Predictions
+    labels: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
     metrics: dict[str, Any]
     curves: npt.NDArray[np.void]
     num_bins: int
 
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.predicted == self.labels)
 
-def write_pictures(report: Report, folder: Path) -> None:
-    """Write every picture as a PNG into `folder`."""
-    side = float(np.clip(1.8 + 0.42 * len(report.classes), 4.5, 11))
+
+def write_plots(data: PlotData, folder: Path) -> None:
+    """Write every plot as a PNG into `folder`."""
+    side = float(np.clip(1.8 + 0.42 * len(data.classes), 4.5, 11))
     with style.context(STYLE):
         for name, width, height, draw in (
             ("summary", 10, 5, _draw_summary),
             ("confusion_matrix", side, side, _draw_confusion_matrix),
             ("reliability", 5.2, 5.8, _draw_reliability),
             ("learning_curves", 9, 3.6, _draw_learning_curves),
-            ("mistakes", 9, 0.6 + 1.7 * _num_mistake_rows(report), _draw_mistakes),
+            ("mistakes", 9, 0.6 + 1.7 * _num_mistake_rows(data), _draw_mistakes),
         ):
             layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0, hspace=0)
             figure = Figure(figsize=(width, height), dpi=150, layout=layout)
-            draw(figure, report)
+            draw(figure, data)
             _save(figure, folder / f"{name}.png")
 
 
@@ -72,34 +79,34 @@ def _save(figure: Figure, path: Path) -> None:
     image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def _draw_confusion_matrix(figure: Figure, report: Report) -> None:
+def _draw_confusion_matrix(figure: Figure, data: PlotData) -> None:
     _title(figure, "Confusion matrix")
     axes = figure.subplots()
-    _confusion_matrix(axes, report, counts=len(report.classes) <= 20, names=True)
+    _confusion_matrix(axes, data, counts=len(data.classes) <= 20, names=True)
 
 
-def _draw_learning_curves(figure: Figure, report: Report) -> None:
+def _draw_learning_curves(figure: Figure, data: PlotData) -> None:
     left, right = figure.subplots(1, 2)
     for axes, quantity in ((left, "loss"), (right, "accuracy")):
         axes.set_title(quantity.capitalize())
-        _curves(axes, report.curves, quantity)
+        _curves(axes, data.curves, quantity)
 
 
-def _draw_mistakes(figure: Figure, report: Report) -> None:
+def _draw_mistakes(figure: Figure, data: PlotData) -> None:
     _title(figure, "Most confident mistakes: true → predicted")
-    _gallery(figure, report, _num_mistake_rows(report), MISTAKE_COLUMNS)
+    _gallery(figure, data, _num_mistake_rows(data), MISTAKE_COLUMNS)
 
 
-def _num_mistake_rows(report: Report) -> int:
-    num_mistakes = np.count_nonzero(~report.predictions.correct)
+def _num_mistake_rows(data: PlotData) -> int:
+    num_mistakes = np.count_nonzero(~data.correct)
     return min(MISTAKE_ROWS, max(1, math.ceil(num_mistakes / MISTAKE_COLUMNS)))
 
 
-def _draw_reliability(figure: Figure, report: Report) -> None:
+def _draw_reliability(figure: Figure, data: PlotData) -> None:
     """Draw accuracy by stated confidence, and below it how often each confidence is stated."""
-    bins = reliability(report.predictions, report.num_bins)
-    width = 1 / report.num_bins
-    centers = (np.arange(report.num_bins) + 0.5) * width
+    bins = reliability(data.confidence, data.correct, data.num_bins)
+    width = 1 / data.num_bins
+    centers = (np.arange(data.num_bins) + 0.5) * width
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     few = bins.count < FEW
     for mask, color, label in (
@@ -111,23 +118,23 @@ def _draw_reliability(figure: Figure, report: Report) -> None:
     gaps = np.sort([bins.accuracy, bins.confidence], axis=0)
     top.vlines(bins.confidence[~few], *gaps[:, ~few], color=ORANGE, linewidth=3, label="gap")
     top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
-    top.set_title(f"Reliability (calibration error {report.metrics['ece']:.3f})")
+    top.set_title(f"Reliability (calibration error {data.metrics['ece']:.3f})")
     figure.legend(frameon=False, labelcolor=MUTED, loc="outside lower center", ncols=2)
     bottom.bar(centers, bins.count / bins.count.sum(), width * 0.88, color=MUTED)
     bottom.set(xlabel="confidence", ylabel="share")
 
 
-def _draw_summary(figure: Figure, report: Report) -> None:
-    """Draw the README's picture: the headline numbers over three panels."""
+def _draw_summary(figure: Figure, data: PlotData) -> None:
+    """Draw the README's plot: the headline numbers over three panels."""
     header, body = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.9]).ravel()
-    _headline(header, report)
+    _headline(header, data)
     left, middle, right = body.subfigures(1, 3, squeeze=False).ravel()
     _title(left, "Accuracy by epoch")
-    _curves(left.subplots(), report.curves, "accuracy")
+    _curves(left.subplots(), data.curves, "accuracy")
     _title(middle, "Confusion matrix")
-    _confusion_matrix(middle.subplots(), report, counts=False, names=len(report.classes) <= 25)
+    _confusion_matrix(middle.subplots(), data, counts=False, names=len(data.classes) <= 25)
     _title(right, "Most confident mistakes")
-    _gallery(right, report, 2, 2)
+    _gallery(right, data, 2, 2)
 
 
 def _title(figure: Figure | SubFigure, text: str) -> None:
@@ -135,8 +142,8 @@ def _title(figure: Figure | SubFigure, text: str) -> None:
     figure.suptitle(text, x=0.2 / inches, ha="left", weight="bold", size=11)
 
 
-def _headline(figure: SubFigure, report: Report) -> None:
-    metrics = report.metrics
+def _headline(figure: SubFigure, data: PlotData) -> None:
+    metrics = data.metrics
     low, high = (100 * bound for bound in metrics["accuracy_ci95"])
     interval = f"test accuracy (95 % interval {low:.1f} to {high:.1f})"
     baseline = metrics["baseline"]
@@ -144,9 +151,9 @@ def _headline(figure: SubFigure, report: Report) -> None:
         (f"{100 * metrics['accuracy']:.1f} %", interval, BLUE),
         (f"{100 * baseline['accuracy']:.1f} %", baseline["name"], MUTED),
         (f"{metrics['ece']:.3f}", "calibration error", MUTED),
-        (f"{len(report.predictions):,}", "test images", MUTED),
+        (f"{len(data.labels):,}", "test images", MUTED),
     )
-    figure.text(0.02, 0.88, report.title, size=11, weight="bold", va="top")
+    figure.text(0.02, 0.88, data.title, size=11, weight="bold", va="top")
     for x, (number, label, color) in zip((0.02, 0.42, 0.64, 0.84), numbers, strict=True):
         figure.text(x, 0.28, number, size=25, weight="bold", color=color)
         figure.text(x, 0.06, label, size=9, color=MUTED)
@@ -165,12 +172,10 @@ def _curves(axes: Axes, curves: npt.NDArray[np.void], quantity: str) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=MUTED)
 
 
-def _confusion_matrix(axes: Axes, report: Report, *, counts: bool, names: bool) -> None:
+def _confusion_matrix(axes: Axes, data: PlotData, *, counts: bool, names: bool) -> None:
     """Draw true classes as rows, coloured by share of the row: hits blue, mistakes orange."""
-    num_classes = len(report.classes)
-    matrix = confusion_matrix(
-        report.predictions.labels, report.predictions.predicted, labels=np.arange(num_classes)
-    )
+    num_classes = len(data.classes)
+    matrix = confusion_matrix(data.labels, data.predicted, labels=np.arange(num_classes))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(num_classes, dtype=bool)
     axes.imshow(np.ma.masked_where(~diagonal, share), cmap=HITS, vmin=0, vmax=1)
@@ -182,7 +187,7 @@ def _confusion_matrix(axes: Axes, report: Report, *, counts: bool, names: bool) 
             text = str(matrix[row, column])
             axes.text(column, row, text, ha="center", va="center", size=8, color=color)
     size = float(np.clip(220 / num_classes, 4.5, 9))
-    ticks = [_short(name) for name in report.classes] if names else []
+    ticks = [_short(name) for name in data.classes] if names else []
     axes.set_xticks(range(len(ticks)), ticks, rotation=90, size=size)
     axes.set_yticks(range(len(ticks)), ticks, size=size)
     axes.set(xlabel="predicted", ylabel="true", anchor="N")
@@ -190,24 +195,23 @@ def _confusion_matrix(axes: Axes, report: Report, *, counts: bool, names: bool) 
     axes.spines[:].set_visible(False)
 
 
-def _gallery(figure: Figure | SubFigure, report: Report, num_rows: int, num_columns: int) -> None:
+def _gallery(figure: Figure | SubFigure, data: PlotData, num_rows: int, num_columns: int) -> None:
     """Show the mistakes with the highest confidence, each as "true → predicted"."""
-    predictions = report.predictions
-    mistakes = np.flatnonzero(~predictions.correct)
-    order = np.argsort(-predictions.confidence[mistakes], kind="stable")
+    mistakes = np.flatnonzero(~data.correct)
+    order = np.argsort(-data.confidence[mistakes], kind="stable")
     grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     if not len(mistakes):
         grid[0].set_title("None: every test image is right.", loc="left", weight="normal")
     for axes, index in zip(grid, mistakes[order], strict=False):
-        pixels = report.images[index].transpose(1, 2, 0)  # (H, W, C)
+        pixels = data.images[index].transpose(1, 2, 0)  # (H, W, C)
         axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
         axes.set_anchor("N")
-        true = _short(report.classes[predictions.labels[index]])
-        predicted = _short(report.classes[predictions.predicted[index]])
+        true = _short(data.classes[data.labels[index]])
+        predicted = _short(data.classes[data.predicted[index]])
         arrow = " → " if len(true + predicted) < 20 else "\n→ "
-        text = f"{true}{arrow}{predicted}\n{100 * predictions.confidence[index]:.1f} %"
+        text = f"{true}{arrow}{predicted}\n{100 * data.confidence[index]:.1f} %"
         axes.set_title(text, size=8.5, weight="normal", loc="center", pad=4)
 
 
