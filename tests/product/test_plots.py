@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from my_project.evaluation.metrics import Predictions, evaluate
-from my_project.reporting.plots import PlotData, write_plots
+from my_project.reporting.panels import PlotData
+from my_project.reporting.plots import write_plots
 
 NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
 CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")

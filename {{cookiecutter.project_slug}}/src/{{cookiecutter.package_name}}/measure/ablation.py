@@ -26,7 +26,7 @@ from ..files import write_text
 from ..models import build_model
 from ..paths import DOCS, PREPARED
 from ..provenance import describe_hardware
-from ..reporting.plots import BLUE, LIGHT_BLUE, STYLE
+from ..reporting.panels import BLUE, LIGHT_BLUE, STYLE
 from ..stages._main import run
 from ..training.device import choose_device
 from ..training.loop import TrainResult, train

@@ -20,7 +20,7 @@ from ..files import write_text
 from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
-from ..reporting.plots import BLUE, STYLE
+from ..reporting.panels import BLUE, STYLE
 from ..stages._main import run as stage
 from ..training.device import choose_device
 from ..training.distributed import ALONE

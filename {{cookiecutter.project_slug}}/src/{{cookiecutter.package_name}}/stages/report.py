@@ -13,7 +13,8 @@ from ..files import read_json, write_text
 from ..metadata import ModelMetadata
 from ..paths import CURVES, DOCS, MODEL, PREDICTIONS, PREPARED, README, REPORTS, TRAINING
 from ..reporting.cards import data_card, model_card, readme_results, replace_results
-from ..reporting.plots import PlotData, write_plots
+from ..reporting.panels import PlotData
+from ..reporting.plots import write_plots
 from ._main import run
 
 
