@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from .conftest import TEMPLATE
-from .test_imports import reached
+from .test_imports import reached, relative_imports
 
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 PACKAGE = PROJECT / "src/{{cookiecutter.package_name}}"
@@ -70,3 +70,12 @@ def rendered(code: str) -> list[str]:
 
 def included(template: str) -> list[str]:
     return re.findall(r'include "([\w.-]+)"', template)
+
+
+def test_documents_come_last_nothing_that_they_are_about_imports_them() -> None:
+    documents = PACKAGE / "reporting"
+    above = {"measure", "reporting", "stages"}
+    below = [file for file in PACKAGE.rglob("*.py") if not above & set(file.parts)]
+    assert below
+    for file in below:
+        assert [path for path in relative_imports(file) if documents in path.parents] == []

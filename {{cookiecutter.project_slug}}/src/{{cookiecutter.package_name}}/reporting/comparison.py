@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from .render import render
 
 MAX_POINTS = 40  # of a curve; GitHub draws no more than some thousand characters well
@@ -14,10 +16,14 @@ HEADER = 2  # lines of a Markdown table before its rows
 
 @dataclass(frozen=True)
 class Side:
-    """The candidate or the champion. lock: `dvc.lock`. curves: text of `metrics/curves.csv`."""
+    """The candidate or the champion: its stages in `dvc.lock`, the text of `metrics/curves.csv`."""
 
-    lock: dict[str, Any]
+    stages: dict[str, Any]
     curves: str
+
+    @classmethod
+    def from_text(cls, lock: str, curves: str) -> "Side":
+        return cls(yaml.safe_load(lock).get("stages", {}), curves)
 
 
 def compare(
@@ -28,7 +34,7 @@ def compare(
     Args:
         metrics, params: the tables of `dvc metrics diff --md` and `dvc params diff --md`.
     """
-    stages, earlier = candidate.lock["stages"], champion.lock["stages"] if champion else {}
+    stages, earlier = candidate.stages, champion.stages if champion else {}
     before = _folders(earlier)
     curves = [_curve(side.curves) for side in (candidate, champion) if side and side.curves]
     headline, by_class = _split(metrics)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from ..errors import UserError
 from ..files import write_text
@@ -27,12 +26,12 @@ def write_comparison(
     ] = DEFAULT_CHAMPION,
 ) -> None:
     """Write build/report.md, and the summary of the workflow that this runs in, if any."""
-    for path, command in ((VERDICT, "make gate"), (LOCK, "dvc repro")):
+    for path, command in ((VERDICT, "make gate"), (LOCK, "dvc repro"), (CURVES, "dvc repro")):
         if not path.exists():
             raise UserError(f"{path} not found: run `{command}` first")
-    candidate = Side(yaml.safe_load(LOCK.read_text("utf-8")), CURVES.read_text("utf-8"))
+    candidate = Side.from_text(LOCK.read_text("utf-8"), CURVES.read_text("utf-8"))
     lock = read_at(champion, LOCK)
-    before = Side(yaml.safe_load(lock), read_at(champion, CURVES) or "") if lock else None
+    before = Side.from_text(lock, read_at(champion, CURVES) or "") if lock else None
     text = compare(
         VERDICT.read_text(encoding="utf-8"),
         candidate,
