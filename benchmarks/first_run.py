@@ -31,6 +31,7 @@ def main() -> None:
             "train": ["uv", "run", "dvc", "repro", "train"],
             "evaluate": ["uv", "run", "dvc", "repro", "evaluate"],
             "export": ["uv", "run", "dvc", "repro", "export"],
+            "report": ["uv", "run", "dvc", "repro", "report"],
             "second `dvc repro`: nothing to do": ["uv", "run", "dvc", "repro"],
             "the project's `make test`": ["make", "test"],
         }.items():

@@ -72,16 +72,27 @@ def test_status_is_clean_and_push_works_at_once(demo: Bake) -> None:
 
 @in_the_demo
 def test_a_changed_knob_reruns_only_what_depends_on_it(demo: Bake, tmp_path: Path) -> None:
-    project = Bake(tmp_path / "project", "")
-    built = shutil.ignore_patterns(".venv", "build", ".*_cache")
-    shutil.copytree(demo.path, project.path, ignore=built)
+    project = with_history(demo, tmp_path)
     # Fewer bins would not do: of a model that is too modest everywhere, they change nothing.
     text = project.read("params.yaml")
     changed = text.replace("bootstrap_samples: 1000", "bootstrap_samples: 500")
     assert changed != text
     (project.path / "params.yaml").write_text(changed, encoding="utf-8")
     output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
-    assert re.findall(r"Running stage '(\w+)'", output) == ["evaluate", "export"]
+    assert re.findall(r"Running stage '(\w+)'", output) == ["evaluate", "export", "report"]
+
+
+@in_the_demo
+def test_a_reworded_card_reruns_the_report_alone(demo: Bake, tmp_path: Path) -> None:
+    project = with_history(demo, tmp_path)
+    template = project.path / f"src/{demo.package}/reporting/templates/readme-results.md.j2"
+    text, readme = template.read_text(encoding="utf-8"), project.read("README.md")
+    # Back to the first words, DVC knows the inputs; the README has to change back all the same.
+    for words in ("Reworded, in brackets", "In brackets"):
+        template.write_text(text.replace("In brackets", words), encoding="utf-8")
+        output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
+        assert re.findall(r"Running stage '(\w+)'", output) == ["report"]
+        assert project.read("README.md") == readme.replace("In brackets", words)
 
 
 @in_the_demo
@@ -126,8 +137,9 @@ def test_gate_lets_the_first_model_through_on_the_floor_alone(demo: Bake) -> Non
 
 
 def test_plain_uv_lines_of_the_readme_are_those_of_the_makefile(demo: Bake) -> None:
-    makefile = demo.read("Makefile").replace("$(UV)", "uv").replace("$(TORCH)", "cpu")
-    rows = [line for line in demo.read("README.md").splitlines() if line.startswith("| ")]
+    makefile = demo.read("Makefile").replace("$(RUN)", "uv run")
+    table = [line for line in demo.read("README.md").splitlines() if line.startswith("| ")]
+    rows = [line for line in table if "`make setup`" not in line]  # it finds PyTorch, too
     lines = re.findall(r"`(uv [^`]+)`", "\n".join(rows))
     assert len(lines) >= 8
     assert [line for line in lines if line not in makefile] == []
@@ -177,6 +189,13 @@ def test_the_users_own_pictures_in_three_folders(environment: Path, tmp_path: Pa
     assert metrics["accuracy"] > 0.6  # chance is 0.33
     assert set(metrics["per_class"]) == {"one", "seven", "zero"}
     assert_serves_what_it_learned(project, environment)
+
+
+def with_history(demo: Bake, folder: Path) -> Bake:
+    """A copy of the trained project that DVC can go on with."""
+    built = shutil.ignore_patterns(".venv", "build", ".*_cache")
+    shutil.copytree(demo.path, folder / "project", ignore=built)
+    return Bake(folder / "project", "")
 
 
 def small_bake(folder: Path, dataset: str, changes: dict[str, dict[str, object]]) -> Bake:

@@ -17,7 +17,7 @@ set -o pipefail
 "{make}" "$@" 2>&1 | tee --append "{log}"
 """
 ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
-STAGES = ["fetch", "prepare", "train", "evaluate", "export"]
+STAGES = ["fetch", "prepare", "train", "evaluate", "export", "report"]
 IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
 # A network that trains in seconds, and a champion that leaves room to be better or worse.
 FAST = {

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from my_project.data.dataset import DatasetInfo
-from my_project.evaluation.cards import (
+from my_project.metadata import ModelMetadata
+from my_project.preprocess import ImageSpec
+from my_project.reporting.cards import (
+    END,
+    START,
     data_card,
     model_card,
     readme_results,
+    replace_results,
 )
-from my_project.metadata import ModelMetadata
-from my_project.preprocess import ImageSpec
-from my_project.stages.publish import END, START, replace_block
 
 IMAGE = ImageSpec(3, 16, 16)
 CLASSES = ("cat", "big|dog")
@@ -136,21 +138,21 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header(metadata: ModelMet
         assert len({line.count("|") for line in table}) == 1
 
 
-def test_publishing_replaces_the_block_only_and_twice_changes_nothing() -> None:
+def test_the_readmes_block_alone_is_replaced_and_twice_changes_nothing() -> None:
     readme = f"# Title\n\n{START}\nold\n{END}\n\nend\n"
-    published = replace_block(readme, "new")
-    assert published == f"# Title\n\n{START}\nnew\n{END}\n\nend\n"
-    assert replace_block(published, "new") == published
+    replaced = replace_results(readme, "new\n")
+    assert replaced == f"# Title\n\n{START}\nnew\n{END}\n\nend\n"
+    assert replace_results(replaced, "new\n") == replaced
 
 
 @pytest.mark.parametrize("readme", ["# Title\n", f"{START}\n", f"{END}\n{START}\n"])
 def test_a_readme_without_both_markers_is_left_alone(readme: str) -> None:
-    assert replace_block(readme, "new") is None
+    assert replace_results(readme, "new\n") == readme
 
 
 def test_the_cards_import_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, my_project.evaluation.cards;"
+        "import sys, my_project.reporting.cards;"
         "sys.exit(bool({'torch', 'matplotlib'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,16 +8,17 @@ import pytest
 from PIL import Image
 
 from my_project.evaluation.metrics import Predictions, evaluate
-from my_project.evaluation.plots import Report, write_pictures
+from my_project.reporting.panels import PlotData
+from my_project.reporting.plots import write_plots
 
 NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
 CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
-def make_report(
+def make_data(
     *, num_classes: int, channels: int = 1, num_epochs: int = 5, noise: float = 1.0, name: str = "c"
-) -> Report:
-    """Make a report on 400 noisy predictions; no noise gives no mistakes."""
+) -> PlotData:
+    """400 noisy predictions; no noise gives no mistakes."""
     rng = np.random.default_rng(0)
     labels = rng.integers(num_classes, size=400)
     logits = 4 * np.eye(num_classes)[labels] + noise * rng.normal(size=(400, num_classes))
@@ -28,21 +29,31 @@ def make_report(
     curves = np.ones(num_epochs, dtype=[(column, float) for column in CURVES])
     curves["epoch"] = np.arange(num_epochs) + 1
     images = rng.integers(256, size=(400, channels, 6, 8), dtype=np.uint8)
-    return Report("test", classes, images, predictions, metrics, curves, num_bins=10)
+    return PlotData(
+        "test",
+        classes,
+        images,
+        labels,
+        predictions.predicted,
+        predictions.confidence,
+        metrics,
+        curves,
+        num_bins=10,
+    )
 
 
 @pytest.mark.parametrize(
-    "report",
+    "data",
     [
-        pytest.param(make_report(num_classes=2, channels=3), id="two classes in colour"),
-        pytest.param(make_report(num_classes=100, noise=2), id="a hundred classes"),
-        pytest.param(make_report(num_classes=3, noise=0), id="no mistakes"),
-        pytest.param(make_report(num_classes=3, num_epochs=1), id="one epoch"),
-        pytest.param(make_report(num_classes=3, name="$5 \\frac{ " * 9), id="odd long names"),
+        pytest.param(make_data(num_classes=2, channels=3), id="two classes in colour"),
+        pytest.param(make_data(num_classes=100, noise=2), id="a hundred classes"),
+        pytest.param(make_data(num_classes=3, noise=0), id="no mistakes"),
+        pytest.param(make_data(num_classes=3, num_epochs=1), id="one epoch"),
+        pytest.param(make_data(num_classes=3, name="$5 \\frac{ " * 9), id="odd long names"),
     ],
 )
-def test_all_plots_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
-    write_pictures(report, tmp_path)
+def test_all_plots_are_drawn_and_small(data: PlotData, tmp_path: Path) -> None:
+    write_plots(data, tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == NAMES
     for path in tmp_path.iterdir():
         assert path.stat().st_size < 150_000
@@ -53,7 +64,7 @@ def test_all_plots_are_drawn_and_small(report: Report, tmp_path: Path) -> None:
 
 
 def drawn(folder: Path, noise: float) -> dict[str, bytes]:
-    write_pictures(make_report(num_classes=4, channels=3, noise=noise), folder)
+    write_plots(make_data(num_classes=4, channels=3, noise=noise), folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

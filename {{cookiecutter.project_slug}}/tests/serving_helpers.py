@@ -20,7 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from package_name.metadata import MODEL_FILE, ModelMetadata, sha256_of
+from package_name.files import sha256_of
+from package_name.metadata import MODEL_FILE, ModelMetadata
 from package_name.preprocess import ImageSpec
 
 from .digits import digit_images

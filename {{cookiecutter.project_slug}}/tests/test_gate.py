@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from package_name.config import GateConfig
-from package_name.evaluation.gate import Result, judge, paired_interval
+from package_name.evaluation.gate import Result, Verdict, judge, paired_interval
 from package_name.stages.gate import read_champion
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -30,32 +30,32 @@ def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") 
     return Result(metrics | {"test_hash": test_hash}, correct)
 
 
-def verdict_of(candidate: Result, champion: Result | None) -> tuple[bool, str]:
-    verdict = judge(candidate, champion, CONFIG, note="", num_samples=500, seed=0)
-    return verdict.passed, verdict.markdown
+def verdict_of(candidate: Result, champion: Result | None) -> Verdict:
+    return judge(candidate, champion, CONFIG, num_samples=500, seed=0)
 
 
 @pytest.mark.parametrize(("num_correct", "passed"), [(900, True), (899, False)])
 def test_the_floor_alone_decides_without_a_champion(num_correct: int, passed: bool) -> None:
-    assert verdict_of(make_result(num_correct), None)[0] is passed
+    assert verdict_of(make_result(num_correct), None).passed is passed
 
 
 @pytest.mark.parametrize(("num_correct", "passed"), [(960, True), (950, True), (949, False)])
 def test_a_candidate_may_be_worse_than_the_champion_by_the_allowed_drop_only(
     num_correct: int, passed: bool
 ) -> None:
-    assert verdict_of(make_result(num_correct), make_result(960))[0] is passed
+    assert verdict_of(make_result(num_correct), make_result(960)).passed is passed
 
 
 def test_a_bad_champion_does_not_lower_the_floor() -> None:
-    assert verdict_of(make_result(850), make_result(800))[0] is False
+    assert verdict_of(make_result(850), make_result(800)).passed is False
 
 
 def test_models_are_compared_in_pairs_on_the_same_test_set_only() -> None:
     candidate = make_result(960)
-    assert "in pairs on the same" in verdict_of(candidate, make_result(950))[1]
-    other = make_result(950, test_hash="b")
-    assert "on a different test set" in verdict_of(candidate, other)[1]
+    interval = verdict_of(candidate, make_result(950)).interval
+    assert interval is not None
+    assert interval[0] < 0.01 < interval[1]
+    assert verdict_of(candidate, make_result(950, test_hash="b")).interval is None
 
 
 def test_the_paired_interval_of_equal_models_is_zero() -> None:

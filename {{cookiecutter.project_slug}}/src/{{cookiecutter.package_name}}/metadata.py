@@ -1,11 +1,10 @@
 """`model/metadata.json`: all that a server, or a reader, has to know about an exported model."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .files import read_json, write_json
 from .preprocess import ImageSpec
 
 MODEL_FILE = "model.onnx"
@@ -35,18 +34,11 @@ class ModelMetadata:
     metrics: dict[str, Any]
 
     def save(self, folder: Path) -> None:
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-        (folder / METADATA_FILE).write_text(text, encoding="utf-8")
+        write_json(folder / METADATA_FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "ModelMetadata":
-        fields: dict[str, Any] = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
+        fields = read_json(folder / METADATA_FILE)
         fields["classes"] = tuple(fields["classes"])
         fields["image"] = ImageSpec(**fields["image"])
         return cls(**fields)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

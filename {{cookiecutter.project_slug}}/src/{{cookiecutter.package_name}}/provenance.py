@@ -2,31 +2,49 @@
 
 import os
 import platform
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import yaml
 
-CODE = ("src", "params.yaml", "dvc.yaml", "pyproject.toml")  # what decides a model
+from .config import Config
+from .data.dataset import DatasetInfo
+from .files import sha256
+from .git import git
+
+PACKAGE = Path(__file__).parent
+PIPELINE = PACKAGE.parents[1] / "dvc.yaml"
+MODEL_STAGES = ("fetch", "prepare", "train", "export")
+SETTINGS = ("params.yaml", "dvc.yaml", "pyproject.toml")
+
+
+def code_of(*stages: str) -> Iterator[Path]:
+    """Yield the modules that decide what these stages make: those in their `deps` in dvc.yaml."""
+    pipeline = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
+    folder = "src/${package}/"
+    for name in sorted({dep for stage in stages for dep in pipeline[stage]["deps"]}):
+        if name.startswith(folder):
+            path = PACKAGE / name.removeprefix(folder)
+            yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def current_commit() -> str:
-    """The commit that is checked out, with `-dirty` behind it if `CODE` differs from it.
+    """The commit that is checked out, with `-dirty` behind it if what decides a model differs.
 
     `unknown` outside a Git repository.
     """
-    commit = _git("rev-parse", "HEAD")
-    if not commit:
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
         return "unknown"
-    return f"{commit}-dirty" if _git("status", "--porcelain", "--", *CODE) else commit
+    changed = git("status", "--porcelain", "--", *SETTINGS, *map(str, code_of(*MODEL_STAGES)))
+    return commit.strip() + ("-dirty" if changed else "")
 
 
-def _git(*arguments: str) -> str:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
-        return ""
-    return result.stdout.strip()
+def run_fingerprint(config: Config, info: DatasetInfo) -> str:
+    """What decides a training run's result: equal means that it may be resumed."""
+    settings = repr((config.model, config.train, info.content_hash)).encode()
+    return sha256([settings, *(file.read_bytes() for file in code_of("train"))])
 
 
 def describe_hardware(device: torch.device) -> str:

@@ -1,7 +1,6 @@
 """The prepared data set: memory-mapped arrays and `dataset.json`, one format for every source."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..files import read_json
 from ..preprocess import ImageSpec
 
 SplitName = Literal["train", "validation", "test"]
@@ -50,17 +50,13 @@ class DatasetInfo:
     def num_images(self, split: SplitName) -> int:
         return sum(self.counts[split].values())
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-
     @classmethod
-    def from_json(cls, text: str) -> "DatasetInfo":
-        fields: dict[str, Any] = json.loads(text)
-        fields["image"] = ImageSpec(**fields["image"])
-        for key in ("classes", "mean", "std"):
-            fields[key] = tuple(fields[key])
-        fields["skipped"] = tuple((file, reason) for file, reason in fields["skipped"])
-        return cls(**fields)
+    def from_dict(cls, fields: dict[str, Any]) -> "DatasetInfo":
+        """Read what `dataclasses.asdict` gave, whether or not it has been through JSON."""
+        tuples = {key: tuple(fields[key]) for key in ("classes", "mean", "std")}
+        skipped = tuple((file, reason) for file, reason in fields["skipped"])
+        image = ImageSpec(**fields["image"])
+        return cls(**{**fields, **tuples, "image": image, "skipped": skipped})
 
 
 def load_info(folder: Path) -> DatasetInfo:
@@ -72,7 +68,7 @@ def load_info(folder: Path) -> DatasetInfo:
     file = folder / "dataset.json"
     if not file.exists():
         raise UserError(f"{file} not found: prepare the data first, with `make data`")
-    return DatasetInfo.from_json(file.read_text(encoding="utf-8"))
+    return DatasetInfo.from_dict(read_json(file))
 
 
 def load_split(folder: Path, split: SplitName) -> Split:

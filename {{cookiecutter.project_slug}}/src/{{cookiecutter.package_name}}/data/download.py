@@ -11,7 +11,7 @@ import truststore
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..metadata import sha256_of
+from ..files import sha256_of
 
 NUM_TRIES = 5
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)

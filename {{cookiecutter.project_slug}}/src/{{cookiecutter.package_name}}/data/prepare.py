@@ -1,9 +1,9 @@
 """Raw pictures to the prepared arrays that everything downstream reads."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..config import PrepareConfig
+from ..files import sha256, write_json
 from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
 from .dataset import SPLITS, DatasetInfo, Split, load_split
 from .sources import RawDataset
@@ -48,7 +49,7 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
         del pixels
         (folder / "all.npy").unlink()
         info = _describe(folder, name, raw.classes, spec, skipped)
-        (folder / "dataset.json").write_text(info.to_json(), encoding="utf-8")
+        write_json(folder / "dataset.json", asdict(info))
     return info
 
 
@@ -119,7 +120,7 @@ def _describe(
         mean=mean,
         std=std,
         skipped=tuple(skipped),
-        content_hash=_content_hash(classes, list(splits.values())),
+        content_hash=f"sha256:{sha256(_content(classes, list(splits.values())))}",
     )
 
 
@@ -144,11 +145,11 @@ def _mean_and_std(
     return tuple(mean.round(6).tolist()), tuple(np.maximum(std, 1e-6).round(6).tolist())
 
 
-def _content_hash(classes: tuple[str, ...], splits: list[Split]) -> str:
-    digest = hashlib.sha256(repr(classes).encode())
+def _content(classes: tuple[str, ...], splits: list[Split]) -> Iterator[bytes | memoryview]:
+    """All that makes the data set what it is, in parts for its hash."""
+    yield repr(classes).encode()
     for split in splits:
-        digest.update(repr(split.images.shape).encode())
+        yield repr(split.images.shape).encode()
         for chunk in _chunks(split.images):
-            digest.update(np.ascontiguousarray(chunk).data)
-        digest.update(split.labels.data)
-    return f"sha256:{digest.hexdigest()}"
+            yield np.ascontiguousarray(chunk).data
+        yield split.labels.data

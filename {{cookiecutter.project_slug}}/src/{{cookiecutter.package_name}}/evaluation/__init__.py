@@ -1,1 +1,1 @@
-"""What a model is worth: metrics, plots, the gate and the cards."""
+"""How good a model is: metrics, baseline and gate, plain data in and out."""

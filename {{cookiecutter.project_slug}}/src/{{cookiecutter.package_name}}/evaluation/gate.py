@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import GateConfig
-from .render import render
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate goes through, and the reasons as markdown."""
+    """Whether the candidate goes through, and why.
 
-    passed: bool
-    markdown: str
+    difference: of the accuracies, candidate minus champion, and its 95 % interval, if the test set
+    is the same; 0 and None without a champion.
+    """
+
+    above_floor: bool
+    close_enough: bool
+    difference: float
+    interval: tuple[float, float] | None
+
+    @property
+    def passed(self) -> bool:
+        return self.above_floor and self.close_enough
 
 
 def paired_interval(
@@ -62,14 +71,13 @@ def judge(
     champion: Result | None,
     config: GateConfig,
     *,
-    note: str,
     num_samples: int,
     seed: int,
 ) -> Verdict:
     """Hold the candidate to the floor and, where there is one, to the champion.
 
     It fails below `min_accuracy`, and where it is more than `max_accuracy_drop` worse than the
-    champion. note: who the champion is, or why there is none.
+    champion.
     """
     accuracy = candidate.metrics["accuracy"]
     difference = accuracy - champion.metrics["accuracy"] if champion else 0.0
@@ -80,15 +88,4 @@ def judge(
         interval = paired_interval(
             candidate.correct, champion.correct, num_samples=num_samples, seed=seed
         )
-    markdown = render(
-        "gate",
-        config=config,
-        note=note,
-        candidate=candidate.metrics,
-        champion=champion.metrics if champion else None,
-        above_floor=above_floor,
-        close_enough=close_enough,
-        difference=difference,
-        interval=interval,
-    )
-    return Verdict(above_floor and close_enough, markdown)
+    return Verdict(above_floor, close_enough, difference, interval)

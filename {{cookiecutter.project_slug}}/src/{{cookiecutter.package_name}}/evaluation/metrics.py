@@ -67,9 +67,10 @@ def bin_of(confidence: FloatArray, num_bins: int) -> IntArray:
     return np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
 
 
-def reliability(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> Reliability:
+def reliability(
+    confidence: FloatArray, correct: npt.NDArray[np.bool_], num_bins: int
+) -> Reliability:
     """Compute the reliability diagram's numbers (Guo et al. 2017, arXiv:1706.04599)."""
-    confidence, correct = predictions.confidence[rows], predictions.correct[rows]
     bins = bin_of(confidence, num_bins)
     count = np.bincount(bins, minlength=num_bins)
     sums = (np.bincount(bins, values, num_bins) for values in (confidence, correct))
@@ -79,7 +80,7 @@ def reliability(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> Re
 
 def expected_calibration_error(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> float:
     """Average the bins' distance of confidence and accuracy by their size (Guo et al. 2017)."""
-    bins = reliability(predictions, num_bins, rows)
+    bins = reliability(predictions.confidence[rows], predictions.correct[rows], num_bins)
     gaps = np.abs(bins.accuracy - bins.confidence)
     return float(np.nansum(bins.count * gaps) / bins.count.sum())
 

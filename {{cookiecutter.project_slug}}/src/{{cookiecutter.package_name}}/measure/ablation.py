@@ -22,15 +22,15 @@ from tqdm import tqdm
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, load_info, load_split
-from ..evaluation.plots import BLUE, LIGHT_BLUE, STYLE
+from ..files import write_text
 from ..models import build_model
+from ..paths import DOCS, PREPARED
 from ..provenance import describe_hardware
+from ..reporting.panels import BLUE, LIGHT_BLUE, STYLE
 from ..stages._main import run
 from ..training.device import choose_device
 from ..training.loop import TrainResult, train
 
-DATA = Path("data/prepared")
-DOCS = Path("docs")
 MARGIN = 0.005  # below the mean accuracy of the reference: what a run has to reach
 REFERENCE = "as in `params.yaml`"
 SWITCHES: dict[str, dict[str, Any]] = {
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of each run; without it, those of params.yaml")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    config, info = load_config(), load_info(DATA)
+    config, info = load_config(), load_info(PREPARED)
     if arguments.epochs:
         config = replace(config, train=replace(config.train, epochs=arguments.epochs))
     device = choose_device(config.train.device)
@@ -103,7 +103,7 @@ def main() -> None:
     for seed, name in tqdm(list(itertools.product(range(arguments.seeds), runs)), disable=None):
         runs[name].add(_run(config, info, seed, SWITCHES[name]), info.num_images("train"))
     text = _document(runs, config, info, arguments.seeds)
-    (DOCS / "ablation.md").write_text(text, encoding="utf-8")
+    write_text(DOCS / "ablation.md", text)
     _plot(runs)
     print(text, end="")
 
@@ -120,8 +120,8 @@ def _run(config: Config, info: DatasetInfo, seed: int, changes: dict[str, Any]) 
     with tempfile.TemporaryDirectory() as folder:
         return train(
             build_model(config.model, info),
-            load_split(DATA, "train"),
-            load_split(DATA, "validation"),
+            load_split(PREPARED, "train"),
+            load_split(PREPARED, "validation"),
             settings,
             device=choose_device(settings.device),
             checkpoint=Path(folder, "last.pt"),

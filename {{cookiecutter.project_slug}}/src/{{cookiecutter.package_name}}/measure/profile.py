@@ -5,7 +5,6 @@ Writes to build/profile/: `trace.json` for https://ui.perfetto.dev, a table and 
 
 from collections.abc import Iterator
 from itertools import chain, count, islice
-from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -17,17 +16,18 @@ from ..config import TrainConfig, load_config
 from ..data.dataset import load_info, load_split
 from ..data.loader import BatchLoader
 from ..data.storage import Batch
-from ..evaluation.plots import BLUE, STYLE
+from ..files import write_text
 from ..models import build_model
+from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
+from ..reporting.panels import BLUE, STYLE
 from ..stages._main import run as stage
 from ..training.device import choose_device
 from ..training.distributed import ALONE
 from ..training.loop import take_step
 from ..training.run import TrainingRun
 
-DATA = Path("data/prepared")
-OUTPUT = Path("build/profile")
+OUTPUT = BUILD / "profile"
 NUM_WARM_UP, NUM_STEPS = 10, 30
 NUM_ROWS = 12
 READING = "Python, while a batch is read"  # the operations it calls have rows of their own
@@ -46,7 +46,7 @@ def main() -> None:
     config = load_config()
     device = choose_device(config.train.device)
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model, load_info(DATA))
+    model = build_model(config.model, load_info(PREPARED))
     run = TrainingRun(
         model, config.train, num_steps=NUM_WARM_UP + NUM_STEPS, device=device, world=ALONE
     )
@@ -67,14 +67,14 @@ def main() -> None:
     batch_size = config.train.batch_size
     title = f"{config.model.name}, batches of {batch_size}, {describe_hardware(device)}"
     table = _table(rows, title)
-    (OUTPUT / "profile.md").write_text(table, encoding="utf-8")
+    write_text(OUTPUT / "profile.md", table)
     _plot(rows, title)
     print(table, end="")
 
 
 def _batches(config: TrainConfig, device: torch.device) -> Iterator[Batch]:
     loader = BatchLoader(
-        load_split(DATA, "train"),
+        load_split(PREPARED, "train"),
         batch_size=config.batch_size,
         device=device,
         location=config.data_location,

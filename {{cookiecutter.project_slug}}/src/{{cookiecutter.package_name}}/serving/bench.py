@@ -5,7 +5,6 @@ to build/bench/. The client runs on the same machine and takes its share of it.
 """
 
 import asyncio
-import io
 import os
 import socket
 import subprocess
@@ -20,8 +19,8 @@ import httptools
 import httpx
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
 
+from ..files import encode_png
 from ..metadata import ModelMetadata
 from .settings import Settings, num_cores
 
@@ -99,11 +98,7 @@ async def measure(port: int, request: bytes, num_connections: int) -> Answers:
 def make_request(model_dir: Path) -> bytes:
     """A prediction's request, with a random picture of the size that the model takes."""
     image = ModelMetadata.load(model_dir).image
-    shape = (image.height, image.width, image.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, "PNG")
-    body = file.getvalue()
+    body = encode_png(np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8))
     head = (
         "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import UserError
+from ..files import write_json
 from .settings import Settings
 
 Scope = Literal["predict", "feedback", "admin"]
@@ -98,10 +99,7 @@ class KeyFile:
         self._write({other: key for other, key in self.load().items() if other != name})
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
-        text = json.dumps([asdict(key) for key in keys.values()], indent=2) + "\n"
-        new = self.path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.path)  # so that the service never reads half a file
+        write_json(self.path, [asdict(key) for key in keys.values()])
         self._keys = keys
 
 

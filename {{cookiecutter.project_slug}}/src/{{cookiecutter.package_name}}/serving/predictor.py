@@ -7,7 +7,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from ..errors import UserError
-from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata, sha256_of
+from ..files import sha256_of
+from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata
 
 
 class ModelError(UserError):

@@ -2,13 +2,11 @@
 
 import base64
 import functools
-import io
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
+from ..files import encode_png
 from ..metadata import SAMPLES_FILE
 from .schemas import Sample
 
@@ -23,13 +21,6 @@ def load_samples(model_dir: Path) -> list[Sample]:
         images = samples["images"]  # (N, C, H, W)
         labels = samples["labels"].tolist()
     return [
-        Sample(label=label, png=_png(pixels)) for pixels, label in zip(images, labels, strict=True)
+        Sample(label=label, png=base64.b64encode(encode_png(pixels)).decode())
+        for pixels, label in zip(images, labels, strict=True)
     ]
-
-
-def _png(pixels: npt.NDArray[np.uint8]) -> str:
-    grey = pixels.shape[0] == 1
-    picture = Image.fromarray(pixels[0] if grey else pixels.transpose(1, 2, 0))
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()

@@ -1,9 +1,5 @@
-"""Stage 4: measure the model on the test split; write `metrics/evaluation.json` and `reports/`."""
+"""Stage 4: measure the model on the test split; write `metrics/evaluation.json`."""
 
-import csv
-import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,36 +10,25 @@ from ..config import Config, EvaluateConfig, load_config
 from ..data.dataset import Split, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
 from ..evaluation.metrics import DIGITS, Predictions, bootstrap_intervals, evaluate
-from ..evaluation.plots import Report, write_pictures
 from ..evaluation.views import predict_views, views
+from ..files import sha256, write_csv, write_json
 from ..models.predict import predict_logits
+from ..paths import BEST_MODEL, EVALUATION, PREDICTIONS, PREPARED
 from ..training.checkpoint import load_model
 from ._main import run
-
-DATA = Path("data/prepared")
-METRICS = Path("metrics")
-REPORTS = Path("reports")
 
 
 def main() -> None:
     """Predict the test split on the CPU, as the service does; it needs no GPU."""
     config = load_config()
-    info, test = load_info(DATA), load_split(DATA, "test")
-    model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
+    info, test = load_info(PREPARED), load_split(PREPARED, "test")
+    model = load_model(BEST_MODEL, torch.device("cpu"))
     predictions = Predictions(predict_logits(model, test.images), test.labels)
     metrics = _measure(predictions, info.classes, test, config.evaluate)
     if config.evaluate.test_time_augmentation:
         metrics["test_time_augmentation"] = _measure_views(model, test, config)
-    text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
-    (METRICS / "evaluation.json").write_text(text, encoding="utf-8")
-    REPORTS.mkdir(exist_ok=True)
-    _write_predictions(predictions, info.classes, REPORTS / "predictions.csv")
-    curves = np.atleast_1d(np.genfromtxt(METRICS / "curves.csv", delimiter=",", names=True))
-    title = f"{info.name} · {config.model.name}"
-    report = Report(
-        title, info.classes, test.images, predictions, metrics, curves, config.evaluate.num_bins
-    )
-    write_pictures(report, REPORTS)
+    write_json(EVALUATION, metrics)
+    _write_predictions(predictions, info.classes)
     print(
         f"test accuracy {metrics['accuracy']:.4f}, baseline {metrics['baseline']['accuracy']:.4f}"
     )
@@ -59,11 +44,11 @@ def _measure(
         num_samples=config.bootstrap_samples,
         seed=config.seed,
     )
-    train = load_split(DATA, "train")
+    train = load_split(PREPARED, "train")
     metrics["baseline"] = compare_with_baseline(predictions.predicted, train, test, config.seed)
     metrics["num_test"] = len(test)
-    digest = hashlib.sha256(test.images.tobytes() + test.labels.tobytes())
-    metrics["test_hash"] = f"sha256:{digest.hexdigest()}"  # the gate pairs pictures if equal
+    digest = sha256([test.images.data, test.labels.data])
+    metrics["test_hash"] = f"sha256:{digest}"  # where it is equal, the gate pairs the images
     return metrics
 
 
@@ -83,14 +68,14 @@ def _measure_views(model: nn.Module, test: Split, config: Config) -> dict[str, A
     }
 
 
-def _write_predictions(predictions: Predictions, classes: tuple[str, ...], path: Path) -> None:
-    """One row per test image; the gate and DVC's confusion matrix read it."""
-    rows = zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["index", "label", "prediction", "confidence"])
-        for index, (label, predicted, confidence) in enumerate(rows):
-            writer.writerow([index, classes[label], classes[predicted], f"{confidence:.4f}"])
+def _write_predictions(predictions: Predictions, classes: tuple[str, ...]) -> None:
+    """One row for each test image; gate, plots and DVC's confusion matrix read it."""
+    columns = zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
+    rows = (
+        (index, classes[label], classes[predicted], f"{confidence:.6f}")
+        for index, (label, predicted, confidence) in enumerate(columns)
+    )
+    write_csv(PREDICTIONS, ("index", "label", "prediction", "confidence"), rows)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,20 @@
-"""Stage 5: write the ONNX file, check it against PyTorch, and write the model card."""
+"""Stage 5: write the ONNX file, check it against PyTorch, and say where it comes from."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, load_info, load_split
-from ..evaluation.cards import model_card
 from ..export import check_onnx, export_onnx
-from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata, sha256_of
+from ..files import read_json, sha256_of
+from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata
+from ..paths import BEST_MODEL, EVALUATION, MODEL, PREPARED, TRAINING
 from ..provenance import current_commit
 from ..training.checkpoint import load_model
 from ._main import run
-
-DATA = Path("data/prepared")
-MODEL = Path("model")
 
 SAMPLED_CLASSES = 10
 SAMPLES_PER_CLASS = 2
@@ -27,20 +22,17 @@ SAMPLES_PER_CLASS = 2
 
 def main() -> None:
     config = load_config()
-    info = load_info(DATA)
-    model = load_model(Path("checkpoints/best.pt"), torch.device("cpu"))
+    info = load_info(PREPARED)
+    model = load_model(BEST_MODEL, torch.device("cpu"))
     MODEL.mkdir(exist_ok=True)
     export_onnx(model, info.image, MODEL / MODEL_FILE, opset=config.export.opset)
-    check_onnx(model, MODEL / MODEL_FILE, load_split(DATA, "test").images, config.export)
+    check_onnx(model, MODEL / MODEL_FILE, load_split(PREPARED, "test").images, config.export)
     _save_samples(info)
-    training = _read_json(Path("metrics/train.json"))
-    metadata = _metadata(config, info, training)
-    metadata.save(MODEL)
-    Path("docs/model-card.md").write_text(model_card(metadata, info, training), encoding="utf-8")
+    _metadata(config, info).save(MODEL)
     print(f"{MODEL / MODEL_FILE} and {MODEL / METADATA_FILE} written; same answers as PyTorch")
 
 
-def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> ModelMetadata:
+def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
     model = asdict(config.model)
     return ModelMetadata(
         model=config.model.name,
@@ -50,19 +42,19 @@ def _metadata(config: Config, info: DatasetInfo, training: dict[str, Any]) -> Mo
         commit=current_commit(),
         data_hash=info.content_hash,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        hardware=training["hardware"],
+        hardware=read_json(TRAINING)["hardware"],
         params={
             "prepare": asdict(config.prepare),
             "model": {"name": config.model.name, **model[config.model.name]},
             "train": asdict(config.train),
         },
-        metrics=_read_json(Path("metrics/evaluation.json")),
+        metrics=read_json(EVALUATION),
     )
 
 
 def _save_samples(info: DatasetInfo) -> None:
-    """Put a few pictures of the test set beside the model, for the service's page to offer."""
-    test = load_split(DATA, "test")
+    """Put a few images of the test set beside the model, for the service's page to offer."""
+    test = load_split(PREPARED, "test")
     rows = [
         row
         for position in range(SAMPLES_PER_CLASS)
@@ -71,11 +63,6 @@ def _save_samples(info: DatasetInfo) -> None:
     ]
     labels = [info.classes[index] for index in test.labels[rows]]
     np.savez_compressed(MODEL / SAMPLES_FILE, images=test.images[rows], labels=labels)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 if __name__ == "__main__":

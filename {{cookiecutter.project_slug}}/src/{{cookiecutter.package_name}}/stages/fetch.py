@@ -1,15 +1,14 @@
 """Stage 1: bring the data set's files to `data/raw/`."""
 
-from pathlib import Path
-
 from ..config import load_config
 from ..data.sources import fetch
+from ..paths import RAW
 from ._main import run
 
 
 def main() -> None:
     config = load_config().fetch
-    fetch(config.dataset, config.base_url, Path("data/raw"))
+    fetch(config.dataset, config.base_url, RAW)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Hold the newest evaluation against the floor and the champion; exit code 1 when it fails."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +9,12 @@ import typer
 from ..config import load_config
 from ..errors import UserError
 from ..evaluation.gate import Result, judge
+from ..files import write_text
+from ..git import git, read_at
+from ..paths import EVALUATION, PREDICTIONS, VERDICT
+from ..reporting.render import render
 from ._main import run
 
-EVALUATION = Path("metrics/evaluation.json")
-PREDICTIONS = Path("reports/predictions.csv")
-VERDICT = Path("build/gate.md")
 DEFAULT_CHAMPION = "origin/main"
 
 
@@ -28,18 +28,24 @@ def gate(
     candidate = read_result(read_file)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
-    result, note = read_champion(champion)
+    best, note = read_champion(champion)
     verdict = judge(
         candidate,
-        result,
+        best,
         config.gate,
-        note=note,
         num_samples=config.evaluate.bootstrap_samples,
         seed=config.evaluate.seed,
     )
-    print(verdict.markdown)
-    VERDICT.parent.mkdir(exist_ok=True)
-    VERDICT.write_text(verdict.markdown + "\n", encoding="utf-8")
+    text = render(
+        "gate",
+        verdict=verdict,
+        note=note,
+        config=config.gate,
+        candidate=candidate.metrics,
+        champion=best.metrics if best else None,
+    )
+    print(text, end="")
+    write_text(VERDICT, text)
     raise typer.Exit(0 if verdict.passed else 1)
 
 
@@ -57,7 +63,7 @@ def read_champion(revision: str) -> tuple[Result | None, str]:
         if revision != DEFAULT_CHAMPION:
             raise UserError(f"--champion {revision}: git knows no such revision")
         return None, f"No champion: there is no `{revision}` here. The floor alone decides."
-    result = read_result(lambda path: git("show", f"{revision}:./{path.as_posix()}"))
+    result = read_result(lambda path: read_at(revision, path))
     if result is None:
         return None, f"No champion: `{revision}` has no metrics yet. The floor alone decides."
     return result, f"The champion is `{revision}` ({commit.strip()})."
@@ -74,15 +80,6 @@ def read_result(read: Callable[[Path], str | None]) -> Result | None:
 def read_file(path: Path) -> str | None:
     """Text of a file in the working tree, or None if it is not there."""
     return path.read_text(encoding="utf-8") if path.exists() else None
-
-
-def git(*arguments: str) -> str | None:
-    """Output of a git command, or None if it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def main() -> None:

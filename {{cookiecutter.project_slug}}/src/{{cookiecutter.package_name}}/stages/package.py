@@ -9,10 +9,11 @@ import zipfile
 from pathlib import Path
 
 from ..metadata import METADATA_FILE
+from ..paths import BEST_MODEL, MODEL
 from ._main import run
 
 ARCHIVE = Path("deploy/torchserve/store/model.mar")
-FILES = (Path("checkpoints/best.pt"), Path("model") / METADATA_FILE)
+FILES = (BEST_MODEL, MODEL / METADATA_FILE)
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 

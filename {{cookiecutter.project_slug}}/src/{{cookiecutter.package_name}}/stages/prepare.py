@@ -1,11 +1,9 @@
-"""Stage 2: decode, resize and split the pictures into `data/prepared/`, and write the data card."""
-
-from pathlib import Path
+"""Stage 2: decode, resize and split the images into `data/prepared/`."""
 
 from ..config import load_config
 from ..data.prepare import prepare
 from ..data.sources import READERS
-from ..evaluation.cards import data_card
+from ..paths import PREPARED, RAW
 from ._main import run
 
 NUM_SHOWN = 10
@@ -14,11 +12,9 @@ NUM_SHOWN = 10
 def main() -> None:
     config = load_config()
     name = config.fetch.dataset
-    info = prepare(READERS[name](Path("data/raw")), name, config.prepare, Path("data/prepared"))
-    Path("docs").mkdir(exist_ok=True)
-    Path("docs/data-card.md").write_text(data_card(info), encoding="utf-8")
+    info = prepare(READERS[name](RAW), name, config.prepare, PREPARED)
     if info.skipped:
-        print(f"{len(info.skipped)} pictures could not be used and were skipped:")
+        print(f"{len(info.skipped)} images could not be used and were skipped:")
         for file, reason in info.skipped[:NUM_SHOWN]:
             print(f"  {file}: {reason}")
 

@@ -1,61 +1,47 @@
-"""Say in markdown what this change does to the model, beside the champion."""
+"""Stage 6: write all that people read, from the files of the stages before: plots, cards, README.
 
-import json
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+DVC knows plots and cards as outputs. It does not know the README as one: people edit it, too.
+"""
 
-import typer
-import yaml
+import csv
 
-from ..errors import UserError
-from ..evaluation.report import Side, report
+import numpy as np
+
+from ..config import load_config
+from ..data.dataset import DatasetInfo, load_info, load_split
+from ..files import read_json, write_text
+from ..metadata import ModelMetadata
+from ..paths import CURVES, DOCS, MODEL, PREDICTIONS, PREPARED, README, REPORTS, TRAINING
+from ..reporting.cards import data_card, model_card, readme_results, replace_results
+from ..reporting.panels import PlotData
+from ..reporting.plots import write_plots
 from ._main import run
-from .gate import DEFAULT_CHAMPION, EVALUATION, VERDICT, git, read_file
-
-REPORT = Path("build/report.md")
-PARAMS, LOCK, CURVES = Path("params.yaml"), Path("dvc.lock"), Path("metrics/curves.csv")
-PICTURE = "`reports/` holds the pictures: summary, confusion matrix, reliability, mistakes."
-
-
-def write_report(
-    champion: Annotated[
-        str, typer.Option(help="git revision that holds the champion's metrics")
-    ] = DEFAULT_CHAMPION,
-) -> None:
-    """Write build/report.md, and the summary of the workflow that this runs in, if any."""
-    if not VERDICT.exists():
-        raise UserError(f"{VERDICT} not found: run `make gate` first")
-    verdict = VERDICT.read_text(encoding="utf-8")
-    candidate = read_side(read_file)
-    if candidate is None:
-        raise UserError(f"{EVALUATION} or {LOCK} not found: run `dvc repro` first")
-    best = read_side(lambda path: git("show", f"{champion}:./{path.as_posix()}"))
-    text = f"{report(verdict, candidate, best)}\n{PICTURE}\n"
-    REPORT.write_text(text, encoding="utf-8")
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text)
-    print(f"{REPORT} written" + (", and in the run's summary" if summary else ""))
-
-
-def read_side(read: Callable[[Path], str | None]) -> Side | None:
-    """One side of the comparison from its files' texts, or None before the first training."""
-    evaluation, params, lock = read(EVALUATION), read(PARAMS), read(LOCK)
-    if evaluation is None or params is None or lock is None:
-        return None
-    return Side(
-        metrics=json.loads(evaluation),
-        params=yaml.safe_load(params),
-        lock=yaml.safe_load(lock),
-        curves=read(CURVES) or "",
-    )
 
 
 def main() -> None:
-    """Run from the command line: `python -m <package>.stages.report --champion REVISION`."""
-    typer.run(write_report)
+    info, metadata, training = load_info(PREPARED), ModelMetadata.load(MODEL), read_json(TRAINING)
+    write_plots(_plot_data(info, metadata), REPORTS)
+    write_text(DOCS / "data-card.md", data_card(info))
+    write_text(DOCS / "model-card.md", model_card(metadata, info, training))
+    readme = README.read_text(encoding="utf-8")
+    write_text(README, replace_results(readme, readme_results(metadata, training)))
+
+
+def _plot_data(info: DatasetInfo, metadata: ModelMetadata) -> PlotData:
+    with PREDICTIONS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    indices = {name: index for index, name in enumerate(info.classes)}
+    return PlotData(
+        title=f"{info.name} · {metadata.model}",
+        classes=info.classes,
+        images=load_split(PREPARED, "test").images,
+        labels=np.array([indices[row["label"]] for row in rows]),
+        predicted=np.array([indices[row["prediction"]] for row in rows]),
+        confidence=np.array([float(row["confidence"]) for row in rows]),
+        metrics=metadata.metrics,
+        curves=np.atleast_1d(np.genfromtxt(CURVES, delimiter=",", names=True)),
+        num_bins=load_config().evaluate.num_bins,
+    )
 
 
 if __name__ == "__main__":

@@ -4,21 +4,20 @@ On SIGTERM it saves its state and exits with code 143; the same command then con
 starts it as several processes, of which the first writes the files; its own exit code is then 1.
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from dvclive.live import Live
 
 from ..config import load_config
 from ..data.dataset import load_info, load_split
+from ..files import write_csv, write_json
 from ..models import build_model, count_parameters
-from ..provenance import describe_hardware
-from ..training.checkpoint import run_fingerprint, save_model
+from ..paths import BEST_MODEL, CHECKPOINTS, CURVES, METRICS, PREPARED, TRAINING
+from ..provenance import describe_hardware, run_fingerprint
+from ..training.checkpoint import save_model
 from ..training.device import choose_device
 from ..training.distributed import World, join_world, leave
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
@@ -26,22 +25,18 @@ from ..training.loop import TrainResult, train
 from ..training.run import EpochResult
 from ._main import run
 
-DATA = Path("data/prepared")
-CHECKPOINTS = Path("checkpoints")
-METRICS = Path("metrics")
-
 
 def main() -> None:
     config = load_config()
-    info = load_info(DATA)
+    info = load_info(PREPARED)
     device = choose_device(config.train.device)
     torch.manual_seed(config.train.seed)
     model = build_model(config.model, info)
     with join_world(device) as world, _live(world) as log:
         result = train(
             model,
-            load_split(DATA, "train"),
-            load_split(DATA, "validation"),
+            load_split(PREPARED, "train"),
+            load_split(PREPARED, "validation"),
             config.train,
             device=device,
             checkpoint=CHECKPOINTS / "last.pt",
@@ -51,8 +46,9 @@ def main() -> None:
         )
     if not world.is_main:
         return
-    save_model(result.best_weights, config.model, info, CHECKPOINTS / "best.pt")
-    _write_curves(result.history, METRICS / "curves.csv")
+    save_model(result.best_weights, config.model, info, BEST_MODEL)
+    rows = [asdict(epoch) for epoch in result.history]
+    write_csv(CURVES, rows[0], (row.values() for row in rows))
     summary = {
         "epochs": len(result.history),
         "best_epoch": result.best.epoch,
@@ -64,7 +60,7 @@ def main() -> None:
         "num_processes": world.size,
         "hardware": describe_hardware(device),
     }
-    (METRICS / "train.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(TRAINING, summary)
 
 
 @contextmanager
@@ -89,13 +85,6 @@ def _log(live: Live, epoch: EpochResult) -> None:
 def _median_speed(result: TrainResult) -> float:
     speeds = sorted(row.images_per_second for row in result.history)
     return speeds[len(speeds) // 2]
-
-
-def _write_curves(history: list[EpochResult], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(asdict(history[0])), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in history)
 
 
 if __name__ == "__main__":

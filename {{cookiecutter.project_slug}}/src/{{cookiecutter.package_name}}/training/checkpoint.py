@@ -1,8 +1,6 @@
 """Checkpoints: files that are whole or not there, and that only the run that wrote them resumes."""
 
-import hashlib
 import io
-import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -12,25 +10,14 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from ..config import Config, ModelConfig
+from ..config import ModelConfig
 from ..data.dataset import DatasetInfo
 from ..errors import UserError
+from ..files import sha256, write_scratch
 from ..models import build_model
 
-PACKAGE_FOLDER = Path(__file__).parents[1]
 PREVIOUS = "previous.pt"
-DIGEST_SIZE = hashlib.sha256().digest_size
-
-
-def _write_scratch(content: bytes, path: Path) -> Path:
-    """Write a scratch file beside `path` and have it on the disk: renaming it is then atomic."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".tmp")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return scratch
+DIGEST_SIZE = 64  # bytes: the hexadecimal digits of SHA-256
 
 
 def _to_bytes(state: dict[str, Any]) -> bytes:
@@ -43,8 +30,8 @@ def save_model(
     weights: dict[str, Tensor], config: ModelConfig, info: DatasetInfo, path: Path
 ) -> None:
     """Save a network with all that `load_model` needs to build it again."""
-    state = {"weights": weights, "config": asdict(config), "dataset": info.to_json()}
-    _write_scratch(_to_bytes(state), path).replace(path)
+    state = {"weights": weights, "config": asdict(config), "dataset": asdict(info)}
+    write_scratch(path, _to_bytes(state)).replace(path)
 
 
 def load_model(path: Path, device: torch.device) -> nn.Sequential:
@@ -57,17 +44,9 @@ def load_model(path: Path, device: torch.device) -> nn.Sequential:
         raise UserError(f"{path} not found: train first, with `dvc repro train`")
     state = torch.load(path, map_location=device, weights_only=True)
     config = TypeAdapter(ModelConfig).validate_python(state["config"])
-    model = build_model(config, DatasetInfo.from_json(state["dataset"]))
+    model = build_model(config, DatasetInfo.from_dict(state["dataset"]))
     model.load_state_dict(state["weights"])
     return model.to(device).eval()
-
-
-def run_fingerprint(config: Config, info: DatasetInfo) -> str:
-    """What decides a run's result: code, parameters and data; equal means it may be resumed."""
-    digest = hashlib.sha256(repr((config.model, config.train, info.content_hash)).encode())
-    for file in sorted(PACKAGE_FOLDER.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def save_run(state: dict[str, Any], path: Path) -> None:
@@ -76,7 +55,7 @@ def save_run(state: dict[str, Any], path: Path) -> None:
     A crash at any moment leaves at least one of the two whole.
     """
     content = _to_bytes(state)
-    scratch = _write_scratch(content + hashlib.sha256(content).digest(), path)
+    scratch = write_scratch(path, content + sha256([content]).encode())
     if path.exists():
         path.replace(path.with_name(PREVIOUS))
     scratch.replace(path)
@@ -86,7 +65,7 @@ def load_run(path: Path) -> dict[str, Any] | None:
     """The state that `save_run` wrote, or None if the file is not as it was written."""
     content = path.read_bytes()
     content, digest = content[:-DIGEST_SIZE], content[-DIGEST_SIZE:]
-    if hashlib.sha256(content).digest() != digest:
+    if sha256([content]).encode() != digest:
         return None
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state

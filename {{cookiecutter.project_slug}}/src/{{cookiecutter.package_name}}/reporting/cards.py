@@ -4,13 +4,14 @@ The prose is in `templates/`. After Gebru et al. 2018 (Datasheets for Datasets) 
 2019 (Model Cards).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ..data.dataset import SPLITS, DatasetInfo
 from ..metadata import ModelMetadata
-from .render import cell, render
+from .render import render
 
+START, END = "<!-- results:start -->", "<!-- results:end -->"
 METRICS = (
     ("accuracy", "accuracy"),
     ("precision_macro", "precision, macro"),
@@ -23,19 +24,32 @@ METRICS = (
 
 def data_card(info: DatasetInfo) -> str:
     """Describe the prepared data: source, counts, preprocessing, what was left out."""
-    return render("data-card", info=info, splits=SPLITS) + "\n"
+    return render("data-card", info=info, splits=SPLITS)
 
 
 def model_card(metadata: ModelMetadata, info: DatasetInfo, training: dict[str, Any]) -> str:
     """Describe the model. training: as in `metrics/train.json`."""
     params = flatten(metadata.params)
-    values = {"metadata": metadata, "info": info, "training": training, "params": params}
-    return render("model-card", headline=METRICS, **values) + "\n"
+    return render(
+        "model-card",
+        metadata=metadata,
+        info=info,
+        training=training,
+        params=params,
+        headline=METRICS,
+    )
 
 
 def readme_results(metadata: ModelMetadata, training: dict[str, Any]) -> str:
-    """Make the README's results block: picture, table, and where the numbers come from."""
+    """Make the README's results block: plot, table, and where the numbers come from."""
     return render("readme-results", metadata=metadata, training=training)
+
+
+def replace_results(readme: str, block: str) -> str:
+    """Replace what is between the README's two markers; without both, it is left as it is."""
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    return f"{before}{start}\n{block}{end}{after}" if start and end else readme
 
 
 def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -45,13 +59,3 @@ def flatten(params: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"`{prefix}{key}`", value
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Make a markdown table; a `|` in a cell does not end it."""
-
-    def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join(map(cell, cells)) + " |"
-
-    header = tuple(header)
-    return "\n".join([line(header), line("---" for _ in header), *map(line, rows)])

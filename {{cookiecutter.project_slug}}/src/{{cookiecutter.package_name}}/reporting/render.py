@@ -1,4 +1,4 @@
-"""Markdown from the templates in `templates/`, and the filters that they share."""
+"""Markdown from the files in `templates/`, and the filters that they share."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 
 def render(name: str, **values: object) -> str:
-    """Fill in `templates/{name}.md.j2`; ends without a newline. A missing value is an error."""
-    return TEMPLATES.get_template(f"{name}.md.j2").render(values).rstrip()
+    """Fill in `templates/{name}.md.j2`; ends with one newline. A missing value is an error."""
+    return TEMPLATES.get_template(f"{name}.md.j2").render(values).rstrip() + "\n"
 
 
 def cell(value: object) -> str:

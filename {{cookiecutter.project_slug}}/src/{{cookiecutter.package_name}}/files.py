@@ -1,0 +1,72 @@
+"""Files that are whole or not there, and what is often done with them: JSON, CSV, PNG, SHA-256."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+def write_scratch(path: Path, content: bytes) -> Path:
+    """Write a scratch file beside `path`, and return it: renaming it to `path` is then atomic."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".tmp")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # or a crash of the machine could leave the name without the bytes
+    return scratch
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file as a whole, in UTF-8: no interruption leaves half of it."""
+    write_scratch(path, text.encode()).replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds a JSON object."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that people can read and git can compare line by line."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as comma-separated values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode grey (1, H, W) or RGB (3, H, W) as the bytes of a PNG file."""
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sha256(parts: Iterable[bytes | memoryview]) -> str:
+    """SHA-256 of all parts, one after the other, in hex."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex; memory does not grow with the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

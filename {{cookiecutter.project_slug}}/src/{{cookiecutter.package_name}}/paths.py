@@ -1,0 +1,24 @@
+"""Where the pipeline's files are, relative to the project's root, in which every command runs."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+
+CHECKPOINTS = Path("checkpoints")
+BEST_MODEL = CHECKPOINTS / "best.pt"
+
+METRICS = Path("metrics")
+TRAINING = METRICS / "train.json"
+CURVES = METRICS / "curves.csv"
+EVALUATION = METRICS / "evaluation.json"
+
+REPORTS = Path("reports")
+PREDICTIONS = REPORTS / "predictions.csv"
+
+MODEL = Path("model")
+DOCS = Path("docs")
+README = Path("README.md")
+
+BUILD = Path("build")
+VERDICT = BUILD / "gate.md"

@@ -1,0 +1,1 @@
+"""All that is written for people, last of all: plots, cards, the README, the comparison."""
