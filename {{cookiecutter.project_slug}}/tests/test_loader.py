@@ -8,7 +8,12 @@ import torch
 
 from package_name.data.dataset import Split, load_split
 from package_name.data.loader import BatchLoader, epoch_seed
-from package_name.data.storage import Location, OnDevice, OnDisk, open_storage
+from package_name.data.storage import (
+    Location,
+    OnDevice,
+    OnDisk,
+    open_storage,
+)
 
 from .digits import digits
 from .training_run import CPU

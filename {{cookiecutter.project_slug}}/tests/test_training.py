@@ -16,7 +16,10 @@ from package_name.models.normalize import Normalize
 from package_name.training.device import choose_device
 from package_name.training.loop import TrainResult
 from package_name.training.muon import orthogonalize
-from package_name.training.optimizer import build_optimizer, build_schedule
+from package_name.training.optimizer import (
+    build_optimizer,
+    build_schedule,
+)
 
 from .digits import digits
 from .training_run import CPU, TRAIN_CONFIG, build, largest_difference, run, saved_run

@@ -24,8 +24,16 @@ from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
 from package_name.models.vit import ViT
 from package_name.training.checkpoint import load_run
-from package_name.training.distributed import ALONE, World, join_world, leave
-from package_name.training.interruption import EXIT_CODE, TrainingStoppedError
+from package_name.training.distributed import (
+    ALONE,
+    World,
+    join_world,
+    leave,
+)
+from package_name.training.interruption import (
+    EXIT_CODE,
+    TrainingStoppedError,
+)
 from package_name.training.loop import TrainResult, train
 from package_name.training.run import EpochResult
 
