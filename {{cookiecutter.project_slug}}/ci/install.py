@@ -31,6 +31,7 @@ PROBE = {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}  # seconds an index has
 
 def main() -> None:
     """Install from the lock file as it stands, or else choose where PyTorch comes from first."""
+    os.environ.pop("VIRTUAL_ENV", None)  # `uv run` may have found one in a folder above
     sync = [UV, "sync", *sys.argv[1:]]
     offline = [*sync, "--quiet", "--locked", "--offline"]
     if subprocess.run(offline, capture_output=True).returncode == 0:
