@@ -13,7 +13,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # Triton looks at it when it is first imported
 
-from my_project.training.kernels import (  # noqa: E402
+from my_project.training.kernels import (  # noqa: E402, after the variable
     fused_cross_entropy,
 )
 

@@ -35,7 +35,7 @@ def test_every_prediction_is_stored_without_its_image(
     prediction = response.json()
     assert response.headers["x-request-id"] == prediction["id"]
     # The id in it is the service's own.
-    query = f"SELECT * FROM predictions WHERE id = '{prediction['id']}'"  # noqa: S608
+    query = f"SELECT * FROM predictions WHERE id = '{prediction['id']}'"  # noqa: S608, our own id
     [row] = eventually(lambda: rows(database, query))
     assert (row.label, row.model_sha256) == ("3", prediction["model"]["sha256"])
     # as text from SQLite, as a time and a list from PostgreSQL

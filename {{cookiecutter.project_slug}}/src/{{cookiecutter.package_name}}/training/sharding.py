@@ -24,7 +24,7 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def shard(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
-    """Share out the weights of a Vision Transformer, block by block; a world of one keeps all."""
+    """Apply FSDP2 to each block of a Vision Transformer; no-op for one process."""
     # Muon and the moving average need whole weights: `params.yaml` with them is not accepted.
     assert config.optimizer == "adamw"
     assert not config.ema_decay
