@@ -151,15 +151,15 @@ def main() -> None:
         served_folder(data) as url,
     ):
         for folder in (project, torchserve):
-            _train_shortly(folder, url)
+            train_shortly(folder, url)
         picture = project / "picture.png"
         picture.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
-        candidates = servers(project, torchserve, _create_key(project))
+        candidates = servers(project, torchserve, create_key(project))
         _overload(project, candidates[0], picture)
         _compare(project, candidates, picture)
 
 
-def _train_shortly(project: Path, url: str) -> None:
+def train_shortly(project: Path, url: str) -> None:
     """A model of full size on little data: how well it does makes no difference here."""
     params = project / "params.yaml"
     text = params.read_text("utf-8").replace("limit: null", "limit: 2000")
@@ -169,7 +169,7 @@ def _train_shortly(project: Path, url: str) -> None:
     measure(project, "uv", "run", "dvc", "repro", "--all-pipelines", env={"DATA_SOURCE_URL": url})
 
 
-def _create_key(project: Path) -> str:
+def create_key(project: Path) -> str:
     """An API key without a limit to speak of."""
     command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
     command += ["--rate", "1000000", "--scope", "predict", "--scope", "admin"]
