@@ -37,10 +37,11 @@ NUM_CORES = os.cpu_count() or 1
 CONNECTIONS = (1, 16, 64, 256)
 OVERLOAD_CONNECTIONS = 4 * 256 * NUM_CORES  # four times what all workers' queues hold
 OVERLOAD_SECONDS = 60
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 3
 READY_SECONDS = 90
 COMMAND = "python -m benchmarks.serving --data FOLDER"
+OWN = "this project's service, all protections on"
 
 
 @dataclass(frozen=True)
@@ -84,24 +85,27 @@ def servers(project: Path, torchserve: Path, token: str) -> list[Server]:
         "API_KEYS_FILE": str(project / "api-keys.json"),
         "DATABASE_URL": f"sqlite:///{project / 'predictions.db'}",
         "PORT": "{port}",
-        "NUM_WORKERS": str(NUM_CORES),
+        "NUM_WORKERS": "{workers}",
     }
+    command = ["uv", "run", "python", "-m", "my_project.serving"]
     archive = torchserve / "deploy/torchserve/store"
     serve = ["uv", "run", "--with", "torchserve==0.12.0", "--with", "pyyaml", "--with"]
     serve += ["setuptools<81", "torchserve", "--start", "--foreground", "--disable-token-auth"]
     serve += ["--model-store", str(archive), "--ts-config", "{config}"]
     litserve = ["uv", "run", "--with", "litserve", "python", str(PEERS / "with_litserve.py")]
     return [
-        Server(
-            "this project's service, all protections on",
-            ["uv", "run", "python", "-m", "my_project.serving"],
-            "/v1/predict",
-            {f"{NUM_CORES} workers": {}},
-            env=own,
-            token=token,
+        *(
+            Server(OWN, command, "/v1/predict", {name: values}, env=own, token=token)
+            for name, values in WORKERS.items()
         ),
-        Server(
-            "FastAPI + ONNX Runtime", uvicorn("plain_onnxruntime:app"), "/predict", dict(WORKERS)
+        *(
+            Server(
+                "FastAPI + ONNX Runtime",
+                uvicorn("plain_onnxruntime:app"),
+                "/predict",
+                {name: values},
+            )
+            for name, values in WORKERS.items()
         ),
         Server("FastAPI + PyTorch", uvicorn("plain_torch:app"), "/predict", dict(WORKERS)),
         Server(
@@ -155,7 +159,7 @@ def main() -> None:
         picture = project / "picture.png"
         picture.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
         candidates = servers(project, torchserve, create_key(project))
-        _overload(project, candidates[0], picture)
+        _overload(project, candidates[len(WORKERS) - 1], picture)
         _compare(project, candidates, picture)
 
 
@@ -172,7 +176,7 @@ def train_shortly(project: Path, url: str) -> None:
 def create_key(project: Path) -> str:
     """An API key without a limit to speak of."""
     command = ["uv", "run", "python", "-m", "my_project.serving.keys", "create", "benchmark"]
-    command += ["--rate", "1000000", "--scope", "predict", "--scope", "admin"]
+    command += ["--rate", "1000000", "--permission", "predict", "--permission", "admin"]
     env = {"API_KEYS_FILE": str(project / "api-keys.json")}
     return measure(project, *command, env=env).output.strip()
 
@@ -226,18 +230,21 @@ def _statuses(server: Server, port: int) -> set[str]:
     return set(re.findall(r'http_requests_total{path="/v1/predict",status="(\d+)"', text))
 
 
+Setting = tuple[str, str]  # a server's name, and that of its settings
+Readings = dict[tuple[Setting, int], list[dict[str, float]]]  # by connections, too
+
+
 def _compare(project: Path, candidates: list[Server], picture: Path) -> None:
-    best = {server.name: _best_variant(project, server, picture) for server in candidates}
-    results: dict[str, dict[int, list[dict[str, float]]]] = {
-        server.name: {count: [] for count in CONNECTIONS} for server in candidates
-    }
+    settings = [(server.name, _best_variant(project, server, picture)) for server in candidates]
+    readings: Readings = {}
     for _ in range(ROUNDS):
-        for server in candidates:
-            with running(project, server, best[server.name]) as port:
+        for server, setting in zip(candidates, settings, strict=True):
+            with running(project, server, setting[1]) as port:
                 load(server, port, picture, 16, 1)  # to warm up
                 for count in CONNECTIONS:
-                    results[server.name][count].append(load(server, port, picture, count, SECONDS))
-    _write(candidates, best, results, _runtime_alone(project))
+                    reading = load(server, port, picture, count, SECONDS)
+                    readings.setdefault((setting, count), []).append(reading)
+    _write(settings, readings, _runtime_alone(project))
 
 
 def _best_variant(project: Path, server: Server, picture: Path) -> str:
@@ -337,26 +344,38 @@ def _runtime_alone(project: Path) -> dict[str, float]:
     return speeds
 
 
-def _write(
-    candidates: list[Server],
-    best: dict[str, str],
-    results: dict[str, dict[int, list[dict[str, float]]]],
-    alone: dict[str, float],
-) -> None:
-    def median(name: str, count: int, key: str) -> float:
-        return statistics.median(row[key] for row in results[name][count])
+def _write(settings: list[Setting], readings: Readings, alone: dict[str, float]) -> None:
+    def values(setting: Setting, count: int, key: str) -> list[float]:
+        return [reading[key] for reading in readings[setting, count]]
 
-    own = median(candidates[0].name, 16, "good_per_second")
-    rows = []
-    for server in candidates:
-        speeds = [f"{median(server.name, count, 'good_per_second'):,.0f}" for count in CONNECTIONS]
-        tails = [f"{median(server.name, count, 'p99_ms'):.1f}" for count in CONNECTIONS]
-        ratio = f"{own / median(server.name, 16, 'good_per_second'):.2f}"
-        rows.append([server.name, best[server.name], *speeds, ratio, *tails])
+    def speed_up(setting: Setting, count: int) -> str:
+        """The speed of the project over this one, with as many workers or one for each core."""
+        same = [own for own in settings if own[0] == OWN and own[1] == setting[1]]
+        own = same[0] if same else (OWN, f"{NUM_CORES} workers")
+        pairs = zip(
+            values(own, count, "good_per_second"),
+            values(setting, count, "good_per_second"),
+            strict=True,
+        )
+        ratios = [ours / theirs for ours, theirs in pairs]
+        return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+    def median(setting: Setting, count: int, key: str) -> float:
+        return statistics.median(values(setting, count, key))
+
+    rows = [
+        [
+            *setting,
+            *(f"{median(setting, count, 'good_per_second'):,.0f}" for count in CONNECTIONS),
+            *(speed_up(setting, count) for count in (16, 64)),
+            *(f"{median(setting, count, 'p99_ms'):.1f}" for count in CONNECTIONS),
+        ]
+        for setting in settings
+    ]
     for num_threads, speed in alone.items():
-        name = f"ONNX Runtime alone, {num_threads} threads, pictures/s"
-        rows.append([name, "batches of 16", "", f"{speed:,.0f}", "", "", "", "", "", "", ""])
-    _plot(candidates, median)
+        name = f"ONNX Runtime alone, {num_threads} threads, images/s"
+        rows.append([name, "batches of 16", "", f"{speed:,.0f}", *[""] * 8])
+    _plot(settings, median)
     write(
         "serving",
         "Predictions a second, and how long the slowest of a hundred takes",
@@ -364,26 +383,30 @@ def _write(
         [
             *("server", "settings"),
             *(f"requests/s at {count} connections" for count in CONNECTIONS),
-            "this project's times this one, at 16",
+            *(f"this project's speed-up at {count} (lowest to highest)" for count in (16, 64)),
             *(f"p99 in ms at {count}" for count in CONNECTIONS),
         ],
         rows,
     )
 
 
-def _plot(candidates: list[Server], median: Callable[[str, int, str], float]) -> None:
+def _plot(settings: list[Setting], median: Callable[[Setting, int, str], float]) -> None:
     """Throughput against the slowest of a hundred, from few connections to many."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for server in candidates[:-1]:  # without the one that answers a constant
-        rates = [median(server.name, count, "good_per_second") for count in CONNECTIONS]
-        tails = [median(server.name, count, "p99_ms") for count in CONNECTIONS]
-        is_own = server is candidates[0]
-        axes.plot(rates, tails, "o-", linewidth=3 if is_own else 1.5, label=server.name)
+    shown = [setting for setting in settings if "constant" not in setting[0]]
+    shown = [(name, variant) for name, variant in shown if variant != "1 worker" or name != OWN]
+    for setting in shown:
+        rates = [median(setting, count, "good_per_second") for count in CONNECTIONS]
+        tails = [median(setting, count, "p99_ms") for count in CONNECTIONS]
+        is_own = setting[0] == OWN
+        label = ", ".join(setting)
+        axes.plot(rates, tails, "o-", linewidth=3 if is_own else 1.5, label=label)
         if is_own:
             for count, rate, tail in zip(CONNECTIONS, rates, tails, strict=True):
                 axes.annotate(str(count), (rate, tail), (6, -12), textcoords="offset points")
     axes.set(yscale="log", xlim=(0, None), xlabel="predictions a second", ylabel="p99 in ms")
-    axes.set_title(f"{CONNECTIONS[0]} to {CONNECTIONS[-1]} connections, two cores", loc="left")
+    title = f"{CONNECTIONS[0]} to {CONNECTIONS[-1]} connections, {NUM_CORES} cores"
+    axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def main() -> None:
     start = time.perf_counter()
     project = generate(folder)
     train(project)
-    with serve(project) as url:
+    with serve(project) as service:
         show_metrics(project)
-        show_predictions(project, url)
+        show_predictions(project, service)
     print(
         f"\nFrom nothing to served predictions in {time.perf_counter() - start:.0f} s. Go on with\n"
     )
@@ -70,22 +71,35 @@ def project_environment() -> dict[str, str]:
     return environment | {"PATH": os.pathsep.join(first + without_ours)}
 
 
+@dataclass(frozen=True)
+class Service:
+    """Where a project is served, and the API key that may ask it."""
+
+    url: str
+    key: str
+
+
 @contextlib.contextmanager
-def serve(project: Path) -> Iterator[str]:
-    """Run the project's server on a free port for as long as the block lasts; gives its URL."""
+def serve(project: Path, environment: str = "production") -> Iterator[Service]:
+    """Run the project's service for as long as the block lasts; in production, keys are needed."""
     package = next(path.parent.name for path in project.glob("src/*/__init__.py"))
     port = free_port()
-    command = ["uv", "run", "uvicorn", f"{package}.serving.app:app", "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--log-level", "warning"], cwd=project, env=project_environment()
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, server)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+    env = project_environment() | {"ENVIRONMENT": environment, "PORT": str(port)}
+    module = ["uv", "run", "--quiet", "python", "-m", f"{package}.serving"]
+    create_key = [*module[:-1], f"{package}.serving.keys", "create", f"demo-{port}"]
+    with tempfile.TemporaryDirectory() as name:
+        keys, log = Path(name) / "keys.json", Path(name) / "log"
+        env |= {"API_KEYS_FILE": str(keys)}
+        done = subprocess.run(create_key, cwd=project, env=env, check=True, stdout=subprocess.PIPE)
+        with log.open("wb") as output:
+            server = subprocess.Popen(module, cwd=project, env=env, stdout=output)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, server, log)
+            yield Service(url, done.stdout.decode().strip())
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def free_port() -> int:
@@ -95,7 +109,7 @@ def free_port() -> int:
     return port
 
 
-def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     """Return once a model is loaded; end the program where the server cannot get there."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
@@ -103,7 +117,7 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
             if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
                 return
         time.sleep(0.1)
-    sys.exit("error: the server did not get ready; its last words are above")
+    sys.exit(f"error: the service did not get ready:\n{log.read_text(encoding='utf-8')}")
 
 
 def show_metrics(project: Path) -> None:
@@ -116,34 +130,34 @@ def show_metrics(project: Path) -> None:
         "calibration error": f"{metrics['ece']:.4f}",
         "logistic regression": f"{metrics['baseline']['accuracy']:.4f}   accuracy, for comparison",
     }
-    print(f"\nOn the {num_test} test pictures, which the model has never seen:\n")
+    print(f"\nOn the {num_test} test images, which the model has never seen:\n")
     for name, value in rows.items():
         print(f"    {name:<20} {value}")
 
 
-def show_predictions(project: Path, url: str) -> None:
-    """Send the first test pictures to the server and print pictures, answers and truth."""
+def show_predictions(project: Path, service: Service) -> None:
+    """Send the first test images to the service, and print images, predictions and true labels."""
     prepared = project / "data/prepared"
     images: npt.NDArray[np.uint8] = np.load(prepared / "test_images.npy", mmap_mode="r")[:NUM_SENT]
     classes = read_json(prepared / "dataset.json")["classes"]
     labels = np.load(prepared / "test_labels.npy")[:NUM_SENT]
-    best = [predict(url, encode_png(pixels))["probabilities"][0] for pixels in images]
-    answers = [f"answer  {answer['label']}, {answer['probability']:.0%}" for answer in best]
-    truths = [f"truth   {classes[label]}" for label in labels]
-    print(f"\nThe first {NUM_SENT} of them, sent to {url}/v1/predict:\n")
+    best = [predict(service, encode_png(pixels))["probabilities"][0] for pixels in images]
+    predicted = [f"label   {answer['label']}, {answer['probability']:.0%}" for answer in best]
+    true_labels = [f"true    {classes[label]}" for label in labels]
+    print(f"\nThe first {NUM_SENT} of them, sent to {service.url}/v1/predict:\n")
     for row in zip(*map(draw, images), strict=True):
         print("   ", "  ".join(row))
     print()
-    for texts in (answers, truths):
+    for texts in (predicted, true_labels):
         print("   ", "  ".join(text.ljust(2 * images.shape[3]) for text in texts))
 
 
-def predict(url: str, png: bytes) -> dict[str, Any]:
-    """The server's answer to one picture."""
-    headers = {"Content-Type": "image/png"}
-    reply = httpx.post(f"{url}/v1/predict", content=png, headers=headers).raise_for_status()
-    answer: dict[str, Any] = reply.json()
-    return answer
+def predict(service: Service, png: bytes) -> dict[str, Any]:
+    """The service's response to one image."""
+    headers = {"Content-Type": "image/png", "Authorization": f"Bearer {service.key}"}
+    response = httpx.post(f"{service.url}/v1/predict", content=png, headers=headers)
+    prediction: dict[str, Any] = response.raise_for_status().json()
+    return prediction
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -155,7 +169,7 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def draw(pixels: npt.NDArray[np.uint8]) -> list[str]:
-    """Picture (C, H, W) as lines of characters, two a pixel since they are higher than wide."""
+    """Image (C, H, W) as lines of characters, two a pixel since they are higher than wide."""
     levels = pixels.mean(axis=0) / 256 * len(SHADES)
     return ["".join(2 * SHADES[int(level)] for level in row) for row in levels]
 

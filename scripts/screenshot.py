@@ -22,12 +22,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = generate(Path(folder))
         train(project)
-        with serve(project) as url, sync_playwright() as playwright:
+        with serve(project, "development") as service, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page(
                 viewport={"width": 1080, "height": 900}, device_scale_factor=1.5
             )
-            page.goto(url)
+            page.goto(service.url)
             draw_three(page)
             page.wait_for_selector("#answer:not(.empty)")
             page.wait_for_function(BARS_AT_REST)

@@ -60,9 +60,9 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
     """Run the project's own server in a process of its own, as long as the block lasts."""
     port = free_port()
     server = subprocess.Popen(
-        ["python", "-m", "uvicorn", f"{project.package}.serving.app:app", "--port", str(port)],
+        ["python", "-m", f"{project.package}.serving"],
         cwd=project.path,
-        env=clean_environment() | inside(environment, project) | env,
+        env=clean_environment() | inside(environment, project) | {"PORT": str(port)} | env,
     )
     url, headers = f"http://127.0.0.1:{port}", {"Content-Type": "image/png"}
     try:

@@ -155,7 +155,7 @@ def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(released:
 
     slot = compose("ps", "--quiet", max(path.name for path in (site / "active").iterdir()))
     create = ["python", "-m", f"{released.project.package}.serving.keys", "create", "prometheus"]
-    key = docker("exec", slot, *create, "--scope=admin")
+    key = docker("exec", slot, *create, "--permission=admin")
     (site / "metrics-key").write_text(key, encoding="utf-8")
     compose("up", "--detach", "postgres", "prometheus")
     env = released.target.env | {"IMAGE": released.image}

@@ -31,7 +31,7 @@ def test_demo_ends_with_metrics_and_a_prediction(demo: Bake) -> None:
     metrics = json.loads(demo.read("metrics/evaluation.json"))
     assert metrics["accuracy"] >= 0.98
     assert f"accuracy             {metrics['accuracy']:.4f}" in demo.output
-    assert re.search(r"answer  \d, \d+%", demo.output)
+    assert re.search(r"label   \d, \d+%", demo.output)
     assert "make run" in demo.output
 
 

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 
 import httpx
 
@@ -55,6 +55,14 @@ def more(results: Counter[str], number: int = 50) -> None:
 def connect(server: httpx.Client) -> socket.socket:
     """A connection of one's own to the server."""
     return socket.create_connection(("127.0.0.1", server.base_url.port or 0), timeout=60)
+
+
+def status_of(connection: socket.socket) -> int:
+    """Read one response, and give its status."""
+    response = HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response.status
 
 
 def head_of(image: bytes, *, expect_continue: bool = False) -> bytes:

@@ -1,63 +1,75 @@
-"""No request waits for its response longer than it may, wherever it waits."""
+"""A request that times out costs nobody else anything, wherever it waits."""
 
 import asyncio
+import sys
 import threading
-import time
-from collections.abc import Coroutine
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from my_project.serving.batching import Batcher, Classified
+from my_project.preprocess import ImageSpec, decode_image
+from my_project.serving.batching import Batcher
+from my_project.serving.images import Decoder
 from my_project.serving.predictor import Predictor
 
 from ..serving_helpers import png
 
+SPEC = ImageSpec(channels=1, height=8, width=8)
 MAY_GO_ON, IS_BUSY = threading.Event(), threading.Event()
 
 
 class SlowPredictor(Predictor):
-    """Takes longer than a batch may on the event loop; while `MAY_GO_ON` is cleared, for ever."""
+    """Takes for ever while `MAY_GO_ON` is cleared."""
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         IS_BUSY.set()
         assert MAY_GO_ON.wait(60)
-        time.sleep(0.2)
         return super().predict(pixels)
 
 
-def test_no_request_waits_for_its_response_longer_than_it_may(
+def test_a_request_that_times_out_leaves_nothing_behind_and_costs_no_other(
     model_dir: Path, digit: bytes
 ) -> None:
     MAY_GO_ON.set()
     slow = SlowPredictor.load(model_dir, num_threads=1)
-    broken = png(np.zeros((4000, 4000), np.uint8))[:-100]  # which decoding would find out
+    pixels = decode_image(digit, SPEC)
 
     async def use() -> None:
-        batcher = Batcher(slow, max_batch_size=1, max_pixels=16_000_000)
-
-        def classify(image: bytes, seconds: float) -> Coroutine[None, None, Classified]:
-            return batcher.classify(image, time.perf_counter() + seconds)
-
-        await classify(digit, 60)  # from now on, the model runs on a thread
+        batcher = Batcher(slow, max_batch_size=1)
         MAY_GO_ON.clear()
         IS_BUSY.clear()
-        patient = asyncio.create_task(classify(digit, 60))
+        patient = asyncio.create_task(batcher.classify(pixels))
         await asyncio.to_thread(IS_BUSY.wait)  # it is with the model
         with pytest.raises(TimeoutError):
-            await classify(digit, 0.1)  # waits for the patient one's batch
+            async with asyncio.timeout(0.1):
+                await batcher.classify(pixels)  # waits for the patient one's batch
         assert not patient.done()
         MAY_GO_ON.set()
-        assert (await patient).inference > 0
+        assert (await patient).inference_seconds > 0
         MAY_GO_ON.clear()
         with pytest.raises(TimeoutError):
-            await classify(digit, 0.1)  # is with the model
+            async with asyncio.timeout(0.1):
+                await batcher.classify(pixels)  # is with the model
         MAY_GO_ON.set()
-        with pytest.raises(TimeoutError):
-            await classify(broken, 0.001)  # is being decoded
-        assert batcher.num_waiting == 0
-        batcher.stop()
+        assert (await batcher.classify(pixels)).inference_seconds > 0
+        await batcher.stop()
+
+    asyncio.run(use())
+
+
+def test_large_images_that_time_out_before_their_turn_are_let_go_at_once() -> None:
+    large = png(np.zeros((4000, 4000), np.uint8))
+    before = sys.getrefcount(large)
+
+    async def use() -> None:
+        decoder = Decoder(max_pixels=16_000_000)
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await decoder.decode(large, SPEC)
+        assert sys.getrefcount(large) < before + 10  # those of the one that is being decoded
+        assert (await decoder.decode(large, SPEC)).shape == (1, 8, 8)
 
     asyncio.run(use())

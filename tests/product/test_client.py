@@ -27,7 +27,7 @@ def test_it_predicts_with_a_key_and_sends_feedback(
     image, text, keys = (tmp_path / name for name in ("three.png", "text.png", "keys.json"))
     image.write_bytes(digit)
     text.write_text("no image")
-    key = run_module("keys", "create", "ana", api_keys_file=keys)
+    key = run_module("serving.keys", "create", "ana", api_keys_file=keys)
     with running_server(model_dir, environment="production", api_keys_file=keys) as server:
         variables = {"SERVICE": str(server.base_url), "API_KEY": key}
 

@@ -1,5 +1,6 @@
 """Settings and keys that cannot be used are one sentence, and a container's limit is kept."""
 
+import json
 import os
 import socket
 import subprocess
@@ -26,20 +27,31 @@ def test_a_containers_limit_counts_as_cores(tmp_path: Path, quota: str, limit: i
     [
         ({"DATABASE_URL": "postgres://localhost/a"}, "error: DATABASE_URL cannot be used: "),
         ({"MAX_PIXELS": "many"}, "error: MAX_PIXELS=many: "),
-        ({"PORT": "in use"}, "error: cannot listen on 127.0.0.1:"),
     ],
 )
 def test_settings_that_cannot_be_used_are_one_sentence(
     settings: dict[str, str], message: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        if settings.get("PORT"):
-            settings = {"PORT": str(taken.getsockname()[1])}
-        command = [sys.executable, "-m", "my_project.serving"]
-        result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
+    command = [sys.executable, "-m", "my_project.serving"]
+    result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.startswith(message)
     assert len(result.stderr.splitlines()) == 1 or "DATABASE_URL" in settings
+
+
+@pytest.mark.parametrize("num_workers", ["1", "2"])
+def test_a_port_that_is_in_use_ends_the_service_with_one_line_that_says_so(
+    tmp_path: Path, num_workers: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {"PORT": str(taken.getsockname()[1]), "NUM_WORKERS": num_workers}
+        settings |= {"DATABASE_URL": f"sqlite:///{tmp_path}/predictions.db"}
+        command = [sys.executable, "-m", "my_project.serving"]
+        result = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
+    assert result.returncode != 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    [error] = [line["message"] for line in lines if line["level"] == "error"]
+    assert "address already in use" in error.lower()
 
 
 @pytest.mark.parametrize(("name", "rate"), [("shop", "0"), ("shop", "nan"), ("kl\u00fc", "1")])

@@ -1,6 +1,6 @@
 """Predictions are stored behind the response: late, in bounded statements, and not for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import REGISTRY
 
-from my_project.serving.store import Store, as_text, feedback, predictions
+from my_project.serving.records import feedback, predictions
+from my_project.serving.writer import RecordWriter
 
 from ..serving_helpers import PNG, eventually, rows, running_server
 from .clients import metric
@@ -19,11 +20,11 @@ from .clients import metric
 def prediction_row(number: int, when: datetime) -> dict[str, Any]:
     return {
         "id": str(number),
-        "time": as_text(when),
+        "time": when,
         "model_sha256": "0" * 64,
         "api_key": None,
         "label": "3",
-        "probabilities": "[1.0]",
+        "probabilities": [1.0],
         "pixel_mean": 0.0,
         "pixel_std": 0.0,
         "num_bytes": 1,
@@ -34,20 +35,22 @@ def prediction_row(number: int, when: datetime) -> dict[str, Any]:
 def test_what_is_too_old_is_deleted_while_nothing_happens(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/predictions.db"
     times = [datetime.now(UTC) - timedelta(days=days) for days in (10, 1)]
-    writer = Store(url, max_bytes=100_000, retention_days=0)
+    writer = RecordWriter(url, max_bytes=100_000, retention_days=0)
+    writer.start()
     for number, when in enumerate(times):
         writer.add(predictions, prediction_row(number, when))
         for prediction_id in (str(number), "unknown"):
-            row = {"prediction_id": prediction_id, "time": as_text(when)}
+            row = {"prediction_id": prediction_id, "time": when}
             writer.add(feedback, row | {"api_key": None, "label": "3"})
     writer.stop()
     assert len(rows(url, "SELECT * FROM feedback")) == 4
 
-    store = Store(url, max_bytes=100_000, retention_days=5)
+    cleaner = RecordWriter(url, max_bytes=100_000, retention_days=5)
+    cleaner.start()
     try:
         assert eventually(lambda: rows(url, "SELECT id FROM predictions") == [("1",)])
     finally:
-        store.stop()
+        cleaner.stop()
     ids = rows(url, "SELECT prediction_id FROM feedback ORDER BY prediction_id")
     assert ids == [("1",), ("unknown",)]
 
@@ -59,21 +62,22 @@ def test_a_database_that_is_back_at_the_end_gets_its_rows(tmp_path: Path) -> Non
     before = num_errors()
     folder = tmp_path / "not-there-yet"
     url = f"sqlite:///{folder}/predictions.db"
-    store = Store(url, max_bytes=100_000, retention_days=0)
-    store.add(predictions, prediction_row(1, datetime.now(UTC)))
+    writer = RecordWriter(url, max_bytes=100_000, retention_days=0)
+    writer.start()
+    writer.add(predictions, prediction_row(1, datetime.now(UTC)))
     assert eventually(lambda: num_errors() > before)
     folder.mkdir()
-    store.stop()
+    writer.stop()
     assert rows(url, "SELECT id FROM predictions") == [("1",)]
 
 
 @contextmanager
-def inserts() -> Iterator[list[tuple[Any, ...]]]:
-    """The values of each INSERT that is sent to a database as long as the block lasts."""
-    sent: list[tuple[Any, ...]] = []
+def inserts() -> Iterator[list[Sequence[Any]]]:
+    """The rows of each INSERT that is sent to a database as long as the block lasts."""
+    sent: list[Sequence[Any]] = []
 
     def note(
-        connection: sa.Connection, cursor: Any, statement: str, values: tuple[Any, ...], *_: Any
+        connection: sa.Connection, cursor: Any, statement: str, values: Sequence[Any], *_: Any
     ) -> None:
         if statement.startswith("INSERT"):
             sent.append(values)
@@ -86,25 +90,22 @@ def inserts() -> Iterator[list[tuple[Any, ...]]]:
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "num_bytes", "rows_of_a_statement"),
+    ("num_rows", "num_bytes", "rows_of_a_write"),
     [(200, 0, [90, 90, 20]), (10, 600_000, [2, 2, 2, 2, 2])],
     ids=["rows", "bytes"],
 )
-def test_a_statement_is_bounded_in_rows_and_in_bytes(
-    tmp_path: Path, num_rows: int, num_bytes: int, rows_of_a_statement: list[int]
+def test_a_write_is_bounded_in_rows_and_in_bytes(
+    tmp_path: Path, num_rows: int, num_bytes: int, rows_of_a_write: list[int]
 ) -> None:
-    folder = tmp_path / "missing"  # so that rows wait
-    url = f"sqlite:///{folder}/predictions.db"
+    url = f"sqlite:///{tmp_path}/predictions.db"
     image = bytes(num_bytes) if num_bytes else None
     with inserts() as sent:
-        store = Store(url, max_bytes=100_000_000, retention_days=0)
+        writer = RecordWriter(url, max_bytes=100_000_000, retention_days=0)
         for number in range(num_rows):
-            store.add(predictions, prediction_row(number, datetime.now(UTC)) | {"image": image})
-        folder.mkdir()
-        store.stop()
-    num_columns = len(predictions.columns)
-    assert [len(values) / num_columns for values in sent] == rows_of_a_statement
-    assert max(len(values) for values in sent) <= 999  # what an old SQLite takes
+            writer.add(predictions, prediction_row(number, datetime.now(UTC)) | {"image": image})
+        writer.start()
+        writer.stop()
+    assert [len(values) for values in sent] == rows_of_a_write
     assert len(rows(url, "SELECT id FROM predictions")) == num_rows
 
 

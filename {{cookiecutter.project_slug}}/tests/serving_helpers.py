@@ -126,7 +126,7 @@ def run_module(name: str, *arguments: str, **environment: object) -> str:
     command = [
         sys.executable,
         "-m",
-        f"package_name.serving.{name}",
+        f"package_name.{name}",
         *arguments,
     ]
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)

@@ -25,14 +25,16 @@ def client(model_dir: Path) -> Iterator[httpx.Client]:
 @pytest.mark.parametrize(
     ("method", "path", "request_", "status", "words"),
     [
-        ("POST", "/v1/predict", {"content": b"hello"}, 422, "not a picture"),
+        ("POST", "/v1/predict", {"content": b"hello"}, 422, "in one of the formats"),
         ("POST", "/v1/predict", {"content": DIGIT[:60]}, 422, "broken"),
-        ("POST", "/v1/predict", {"content": b""}, 422, "no picture"),
+        ("POST", "/v1/predict", {"content": b""}, 422, "no image"),
         ("POST", "/v1/predict", {"content": LARGE}, 422, "250,000"),
         ("POST", "/v1/predict", {"content": bytes(100_001)}, 413, "100,000"),
         ("POST", "/v1/predict", {"files": {"image": ("3.png", DIGIT)}}, 422, "`file`"),
         ("POST", "/v1/predict", {"headers": {"Content-Type": "text/plain"}}, 415, "image/png"),
+        ("POST", "/v1/predict?keep_image=maybe", {"content": DIGIT}, 422, "keep_image"),
         ("POST", "/v1/feedback", {"json": {"label": "3"}}, 422, "prediction_id"),
+        ("POST", "/v1/feedback", {"content": bytes(5000)}, 413, "4,096"),
         (
             *("POST", "/v1/feedback"),
             {"json": {"prediction_id": NO_PREDICTION, "label": "cat"}},
@@ -44,7 +46,8 @@ def client(model_dir: Path) -> Iterator[httpx.Client]:
     ],
     ids=[
         *("text", "cut off", "nothing", "too many pixels", "too many bytes", "other field"),
-        *("other content type", "feedback on nothing", "unknown label"),
+        *("other content type", "no boolean", "feedback on nothing", "much feedback"),
+        *("unknown label",),
         *("unknown path", "other method", "unknown file"),
     ],
 )

@@ -38,8 +38,9 @@ def test_every_prediction_is_stored_without_its_image(
     query = f"SELECT * FROM predictions WHERE id = '{prediction['id']}'"  # noqa: S608, our own id
     [row] = eventually(lambda: rows(database, query))
     assert (row.label, row.model_sha256) == ("3", prediction["model"]["sha256"])
-    # as text from SQLite, as a time and a list from PostgreSQL
-    age = datetime.now(UTC) - datetime.fromisoformat(str(row.time))
+    # as text from SQLite, and without its zone; as a time and a list from PostgreSQL
+    time = datetime.fromisoformat(str(row.time))
+    age = datetime.now(UTC) - (time if time.tzinfo else time.replace(tzinfo=UTC))
     assert timedelta(0) < age < timedelta(hours=1)
     stored = row.probabilities
     stored = json.loads(stored) if isinstance(stored, str) else stored
@@ -56,7 +57,7 @@ def test_feedback_on_a_kept_image_becomes_a_file_in_the_folder_of_its_true_class
     # Both rows may be written by different workers, one after the other.
     query = "SELECT 1 FROM feedback JOIN predictions ON predictions.id = feedback.prediction_id"
     assert eventually(lambda: rows(database, query))
-    run_module("feedback", str(tmp_path), database_url=database)
+    run_module("monitoring.export_feedback", str(tmp_path), database_url=database)
     assert (tmp_path / "5" / f"{prediction['id']}.png").read_bytes() == digit
 
 
@@ -95,7 +96,7 @@ def bearer(token: str) -> dict[str, str]:
     return PNG | {"Authorization": f"Bearer {token}"}
 
 
-def test_in_production_only_a_key_with_the_right_scope_is_let_in(
+def test_in_production_only_a_key_with_the_right_permission_is_let_in(
     production: httpx.Client, keys: Path, digit: bytes
 ) -> None:
     def status(path: str, headers: dict[str, str]) -> int:

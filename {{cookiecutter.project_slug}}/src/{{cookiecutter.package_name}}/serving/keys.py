@@ -1,6 +1,6 @@
 """API keys: who may call, what, and how often.
 
-    python -m <package>.serving.keys create NAME --scope predict --scope feedback --rate 50
+    python -m <package>.serving.keys create NAME --permission predict --rate 50
     python -m <package>.serving.keys revoke NAME
     python -m <package>.serving.keys list
 
@@ -12,8 +12,8 @@ import argparse
 import hashlib
 import hmac
 import json
+import logging
 import math
-import mmap
 import secrets
 import sys
 import time
@@ -22,15 +22,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
+from filelock import FileLock
+
 from ..errors import UserError
 from ..files import write_json
 from .settings import Settings
 
-Scope = Literal["predict", "feedback", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+Permission = Literal["predict", "feedback", "admin"]
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 RELOAD_SECONDS = 1.0
-NUM_SLOTS = 2**20  # so many that two keys hardly ever share one
-ROUNDING_SECONDS = 1e-6
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,38 +41,37 @@ class ApiKey:
 
     name: str
     sha256: str
-    scopes: tuple[str, ...]
+    permissions: tuple[str, ...]
     rate: float
     created: str
 
 
 class KeyFile:
-    """The keys of a JSON file, read again when it changes: a revoked key ends within a second."""
+    """The API keys in a JSON file, changed by one process at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._keys: dict[str, ApiKey] = {}
-        self._version: float | None = None
-        self._checked = -RELOAD_SECONDS
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
 
-    def find(self, token: str) -> ApiKey | None:
-        """The key that `token` is, compared in constant time; None for any other text."""
-        key = self.load().get(token.partition(".")[0])
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        return key if key and hmac.compare_digest(key.sha256, digest) else None
+    def read(self) -> dict[str, ApiKey]:
+        """All keys by name; none if there is no file.
 
-    def load(self) -> dict[str, ApiKey]:
-        """All keys by name."""
-        now = time.monotonic()
-        if now - self._checked >= RELOAD_SECONDS:
-            self._checked = now
-            version = self.path.stat().st_mtime if self.path.exists() else None
-            if version != self._version:
-                self._keys, self._version = _read(self.path), version
-        return self._keys
+        Raises:
+            UserError: the file is not what `create` writes.
+        """
+        try:
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
+            return {e["name"]: ApiKey(**e | {"permissions": (*e["permissions"],)}) for e in entries}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{self.path} cannot be read: {error!r}") from None
 
-    def create(self, name: str, scopes: tuple[str, ...], rate: float) -> str:
-        """Add a key and give its text, which is not stored and cannot be had again.
+    def create(self, name: str, permissions: tuple[str, ...], rate: float) -> str:
+        """Add a key.
+
+        Returns:
+            Its text, which is not stored and cannot be had again.
 
         Raises:
             UserError: there is a key of this name, the name has other characters than allowed, or
@@ -80,12 +81,13 @@ class KeyFile:
             raise UserError(f"{name!r} is not a name for a key: use A to Z, a to z, digits and -")
         if not (math.isfinite(rate) and rate > 0):
             raise UserError(f"{rate:g} requests per second is no rate: it has to be more than 0")
-        if name in self.load():
-            raise UserError(f"there is a key named {name} already: revoke it, or choose another")
         token = f"{name}.{secrets.token_urlsafe(32)}"
-        digest = hashlib.sha256(token.encode()).hexdigest()
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write(self.load() | {name: ApiKey(name, digest, scopes, rate, created)})
+        with self._lock:
+            keys = self.read()
+            if name in keys:
+                raise UserError(f"the key {name} exists: revoke it, or choose another name")
+            self._write(keys | {name: ApiKey(name, _digest(token), permissions, rate, created)})
         return token
 
     def revoke(self, name: str) -> None:
@@ -94,53 +96,50 @@ class KeyFile:
         Raises:
             UserError: there is none of this name.
         """
-        if name not in self.load():
-            raise UserError(f"there is no key named {name}")
-        self._write({other: key for other, key in self.load().items() if other != name})
+        with self._lock:
+            keys = self.read()
+            if name not in keys:
+                raise UserError(f"there is no key named {name}")
+            self._write({other: key for other, key in keys.items() if other != name})
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
         write_json(self.path, [asdict(key) for key in keys.values()])
-        self._keys = keys
 
 
-def _read(path: Path) -> dict[str, ApiKey]:
-    if not path.exists():
-        return {}
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    return {e["name"]: ApiKey(**(e | {"scopes": tuple(e["scopes"])})) for e in entries}
+class KeyRing:
+    """The keys as the service knows them: read again at a change, so that a revoked one ends."""
 
+    def __init__(self, path: Path) -> None:
+        self._file = KeyFile(path)
+        self._keys: dict[str, ApiKey] = {}
+        self._version: tuple[int, ...] | None = None
+        self._next_check = 0.0
 
-class RateLimiter:
-    """How often each key may ask; as many requests as a second allows may come at once.
-
-    This is the generic cell rate algorithm (ITU-T I.371): all it keeps of a key is the time at
-    which nothing would be left of what it has asked for, were it to stop. These numbers are in a
-    file, which all workers share. Two that look at one in the same moment may let a request too
-    many through; a lock would cost every request more than that is worth.
-
-    file: made where there is none; without a name for it, the numbers are this process's alone.
-    """
-
-    def __init__(self, file: Path | None) -> None:
-        size = 8 * NUM_SLOTS
-        if file is None:
-            shared = mmap.mmap(-1, size)
-        else:
-            with file.open("a+b") as opened:
-                opened.truncate(size)
-                shared = mmap.mmap(opened.fileno(), size)
-        self._free_at = memoryview(shared).cast("d")  # monotonic, in seconds
-
-    def wait_seconds(self, key: ApiKey) -> float:
-        """Take one request from what the key may ask for; how long to wait where it is too much."""
-        slot = int(key.sha256[:8], 16) % NUM_SLOTS
+    def find(self, token: str) -> ApiKey | None:
+        """The key that `token` is, compared in constant time; None for any other text."""
         now = time.monotonic()
-        free_at = max(self._free_at[slot], now)
-        wait = free_at - now - max(key.rate - 1, 0) / key.rate
-        if wait > ROUNDING_SECONDS:
-            return wait
-        self._free_at[slot] = free_at + 1 / key.rate
-        return 0.0
+        if now >= self._next_check:
+            self._next_check = now + RELOAD_SECONDS
+            self._reload()
+        key = self._keys.get(token.partition(".")[0])
+        return key if key and hmac.compare_digest(key.sha256, _digest(token)) else None
+
+    def _reload(self) -> None:
+        """Read a file that has changed; of one that is broken, the keys before stay valid."""
+        path = self._file.path
+        stat = path.stat() if path.exists() else None
+        version = stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._keys = self._file.read()
+        except UserError as error:
+            logger.error("the API keys stay as they were: %s", error)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def main() -> None:
@@ -149,7 +148,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", help="make a key and print it, once")
     create.add_argument("name")
-    create.add_argument("--scope", action="append", choices=SCOPES, dest="scopes")
+    create.add_argument("--permission", action="append", choices=PERMISSIONS, dest="permissions")
     create.add_argument("--rate", type=float, default=100.0, help="requests per second")
     commands.add_parser("revoke", help="end a key").add_argument("name")
     commands.add_parser("list", help="show all keys, without their secrets")
@@ -157,13 +156,15 @@ def main() -> None:
     keys = KeyFile(Settings().api_keys_file)
     try:
         if arguments.command == "create":
-            scopes = tuple(arguments.scopes or ["predict", "feedback"])
-            print(keys.create(arguments.name, scopes, arguments.rate))
+            permissions = tuple(arguments.permissions or ["predict", "feedback"])
+            print(keys.create(arguments.name, permissions, arguments.rate))
         elif arguments.command == "revoke":
             keys.revoke(arguments.name)
         else:
-            for key in keys.load().values():
-                print(f"{key.name}  {','.join(key.scopes)}  {key.rate:g}/s  since {key.created}")
+            for key in keys.read().values():
+                print(
+                    f"{key.name}  {','.join(key.permissions)}  {key.rate:g}/s  since {key.created}"
+                )
     except UserError as error:
         sys.exit(f"error: {error}")
 

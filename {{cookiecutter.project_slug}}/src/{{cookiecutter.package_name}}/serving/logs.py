@@ -1,35 +1,51 @@
 """Logs as one JSON object a line, which every log collector understands."""
 
 import logging
-import sys
-import threading
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
 
-FLUSH_SECONDS = 0.5
-
-
-class JsonFormatter(logging.Formatter):
-    """A log record as one line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+# What every line gets: those of libraries too.
+PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,  # request_id, and what a route has bound
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", key="time"),
+    structlog.processors.format_exc_info,
+    structlog.processors.EventRenamer("message"),
+]
 
 
+def configure_logging() -> None:
+    """Let structlog write JSON to standard output."""
+    structlog.configure(
+        processors=[*PROCESSORS, structlog.processors.JSONRenderer(orjson.dumps)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.BytesLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def request_id() -> str:
+    """The id of the request that is being handled, which is also that of its prediction."""
+    identifier: str = structlog.contextvars.get_contextvars()["request_id"]
+    return identifier
+
+
+# The same lines for uvicorn, which logs by the standard library.
 LOG_CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter}},
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": [structlog.stdlib.add_logger_name, *PROCESSORS],
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        }
+    },
     "handlers": {
         "stdout": {
             "class": "logging.StreamHandler",
@@ -38,32 +54,4 @@ LOG_CONFIG: dict[str, Any] = {
         }
     },
     "root": {"handlers": ["stdout"], "level": "INFO"},
-    "loggers": {"uvicorn.access": {"level": "WARNING"}},  # observe.py writes a richer one
 }
-
-
-class AccessLog:
-    """Lines about requests, written twice a second: a write for each costs more than the line."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()
-
-    def add(self, **fields: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        record = {"time": now, "level": "info", "logger": "access"} | fields
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE).decode()
-        with self._lock:
-            self._lines.append(line)
-            if self._timer is None:
-                self._timer = threading.Timer(FLUSH_SECONDS, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def flush(self) -> None:
-        """Write what there is."""
-        with self._lock:
-            lines, self._lines, self._timer = self._lines, [], None
-        sys.stdout.write("".join(lines))
-        sys.stdout.flush()

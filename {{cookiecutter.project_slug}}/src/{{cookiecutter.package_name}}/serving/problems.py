@@ -1,16 +1,16 @@
 """Every error as `application/problem+json` (RFC 9457), and never a stack trace."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from .schemas import Problem
-
-UNEXPECTED = "something went wrong here; it has been logged"
 
 
 def problem_response(
@@ -21,18 +21,37 @@ def problem_response(
     return Response(problem.model_dump_json(), status, headers, "application/problem+json")
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Say in the OpenAPI document which errors an operation may answer with."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": "Problem", "content": content} for status in statuses}
+
+
+def overloaded() -> HTTPException:
+    """The error for a request that the service has no time for."""
+    return HTTPException(503, "the service is busy: try again", {"Retry-After": "1"})
+
+
+def sentence(errors: Sequence[Any]) -> str:
+    """What Pydantic found wrong, with the names of the fields."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in errors)
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer with a problem whatever goes wrong in `app`, unknown paths and bugs included."""
 
     @app.exception_handler(HTTPException)
-    def http_error(request: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         return problem_response(error.status_code, error.detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def validation_error(request: Request, error: RequestValidationError) -> Response:
-        details = (f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        return problem_response(422, "; ".join(details))
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(422, sentence(error.errors()))
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_hung_up(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # for the log; nobody is there to get it
 
     @app.exception_handler(Exception)
-    def unexpected_error(request: Request, error: Exception) -> Response:
-        return problem_response(500, UNEXPECTED)
+    async def unexpected_error(request: Request, error: Exception) -> Response:
+        return problem_response(500, "something went wrong here; it has been logged")

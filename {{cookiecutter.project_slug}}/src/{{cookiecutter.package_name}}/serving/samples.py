@@ -1,4 +1,4 @@
-"""Pictures of the test set that `export` puts beside the model, for the page to offer."""
+"""Images of the test set that `export` puts beside the model, for the page to offer."""
 
 import base64
 import functools

@@ -1,57 +1,44 @@
-"""What the API takes and gives. The predictions are written by predict.py in this form."""
+"""What the API takes and gives."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..metadata import ModelMetadata
 from ..preprocess import ImageSpec
 
 
 class ClassProbability(BaseModel):
-    """One class, and how probable the model finds it."""
+    """One class, and its probability."""
 
     label: str
     probability: float = Field(ge=0, le=1)
 
 
 class ModelReference(BaseModel):
-    """Which model gave an answer."""
+    """Which model made a prediction."""
 
     name: str
     sha256: str
 
 
 class Latency(BaseModel):
-    """Where the time of one request went, in milliseconds; `total` includes the upload."""
+    """Where the time of one request went, in milliseconds, from when its image had arrived."""
 
     decode: float
     queue: float
     inference: float
     total: float
 
+    @classmethod
+    def of_seconds(cls, **seconds: float) -> "Latency":
+        return cls(**{phase: round(1000 * value, 3) for phase, value in seconds.items()})
+
 
 class Prediction(BaseModel):
-    """The answer to `POST /v1/predict`; `probabilities` has every class, the likeliest first."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "019aa5b0c7d87f3e9c4b1d2e3f405162",
-                "label": "3",
-                "class_index": 3,
-                "probabilities": [
-                    {"label": "3", "probability": 0.98},
-                    {"label": "8", "probability": 0.02},
-                ],
-                "model": {"name": "cnn", "sha256": "0" * 64},
-                "latency_ms": {"decode": 0.1, "queue": 0.02, "inference": 0.2, "total": 0.5},
-            }
-        }
-    )
+    """The classes of an image, the most probable first."""
 
     id: str = Field(description="Also the header X-Request-ID; feedback refers to it")
-    label: str
+    label: str = Field(examples=["3"])
     class_index: int
     probabilities: list[ClassProbability]
     model: ModelReference
@@ -59,23 +46,25 @@ class Prediction(BaseModel):
 
 
 class Feedback(BaseModel):
-    """What a picture really shows."""
+    """The true label of an image that a prediction was made for."""
 
     prediction_id: str = Field(pattern="^[0-9a-f]{32}$", examples=["0" * 32])
     label: str = Field(description="The true class", max_length=200, examples=["5"])
 
 
 class Sample(BaseModel):
-    """A picture of the test set, as base64 of a PNG file, and its true class."""
+    """An image of the test set, as base64 of a PNG file, and its true class."""
 
     label: str
     png: str
 
 
 class ModelInfo(BaseModel):
-    """The model that is being served, with the metrics of its evaluation."""
+    """The model that is served, with the metrics of its evaluation, from its `ModelMetadata`."""
 
-    name: str
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(validation_alias="model")
     sha256: str
     classes: tuple[str, ...]
     image: ImageSpec
@@ -85,23 +74,9 @@ class ModelInfo(BaseModel):
     hardware: str
     metrics: dict[str, Any]
 
-    @classmethod
-    def of(cls, metadata: ModelMetadata) -> "ModelInfo":
-        return cls(
-            name=metadata.model,
-            sha256=metadata.sha256,
-            classes=metadata.classes,
-            image=metadata.image,
-            created=metadata.created,
-            commit=metadata.commit,
-            data_hash=metadata.data_hash,
-            hardware=metadata.hardware,
-            metrics=metadata.metrics,
-        )
-
 
 class Status(BaseModel):
-    """The answer of the health checks, and of whatever else has nothing more to say."""
+    """The response of health checks, and of whatever else has nothing more to say."""
 
     status: str
 
@@ -109,18 +84,7 @@ class Status(BaseModel):
 class Problem(BaseModel):
     """An error as RFC 9457 has it; `detail` is one sentence for the client."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": "about:blank",
-                "title": "Unprocessable Entity",
-                "status": 422,
-                "detail": "there is no picture in the request",
-            }
-        }
-    )
-
     type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["there is no image in the request"])

@@ -30,10 +30,11 @@ class Settings(BaseSettings):
 
     environment: `development` lets everybody in; `production` wants API keys.
     num_workers: processes, each with a copy of the model. num_threads: of one inference.
-    shared_folder: of the workers; the process that starts them sets it.
-    max_queue_size: pictures that a worker has and has not answered; beyond it, 503.
-    max_pixels: of a picture; decoding one takes about 20 bytes for each, at most.
-    keep_images: whether pictures are stored, always or where a request has `?keep_image=true`.
+    shared_folder: of several workers; the process that starts them sets it.
+    max_queue_size: images that wait for a prediction in a worker; beyond it, 503.
+    request_timeout_seconds: for the body to arrive, and again for the prediction.
+    max_pixels: of an image; decoding one takes about 20 bytes for each, at most.
+    keep_images: whether images are stored: always, or if a request has `?keep_image=true`.
     retention_days: after which stored predictions are deleted; 0 keeps them for ever.
     max_buffered_bytes: of rows that wait for the database; more are dropped and counted.
     """

@@ -25,24 +25,24 @@ class Handler:
         self.model = load_model(folder / "best.pt", torch.device("cpu"))
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
-        """One answer for each request; a picture that cannot be read gets its own error."""
+        """One answer for each request; an image that cannot be read gets its own error."""
         answers: list[dict[str, Any]] = [{} for _ in requests]
         decode = functools.partial(decode_image, spec=self.metadata.image)
-        pictures = {}
+        images = {}
         for index, request in enumerate(requests):
             try:
-                pictures[index] = decode(bytes(request.get("body") or request.get("data") or b""))
+                images[index] = decode(bytes(request.get("body") or request.get("data") or b""))
             except ImageError as error:
                 context.set_response_status(422, str(error), index)
                 answers[index] = {"status": 422, "detail": str(error)}
-        if pictures:
-            logits = predict_logits(self.model, np.stack(list(pictures.values())))
-            for index, probabilities in zip(pictures, softmax(logits), strict=True):
+        if images:
+            logits = predict_logits(self.model, np.stack(list(images.values())))
+            for index, probabilities in zip(images, softmax(logits), strict=True):
                 answers[index] = self._answer(probabilities.tolist())
         return answers
 
     def _answer(self, probabilities: list[float]) -> dict[str, Any]:
-        """The fields of FastAPI's answer, for the probabilities of one picture."""
+        """The fields of FastAPI's answer, for the probabilities of one image."""
         classes = self.metadata.classes
         ranking = sorted(range(len(classes)), key=lambda k: -probabilities[k])
         return {

@@ -32,7 +32,7 @@ export class Pad {
     this.onChange();
   }
 
-  // The drawing on black, moved and scaled to fill the frame as the training pictures do:
+  // The drawing on black, moved and scaled to fill the frame as the training images do:
   // where on the pad it was drawn, and how large, makes no difference.
   render(width, height) {
     const points = this.strokes.flat();

@@ -1,7 +1,7 @@
 import { Pad } from "./pad.js";
 
 const MAX_BARS = 10;
-const DRAWABLE_SIDE = 64; // larger grey pictures are photographs rather than drawings
+const DRAWABLE_SIDE = 64; // larger grey images are photographs rather than drawings
 const FORMATS = ["image/png", "image/jpeg", "image/webp"];
 
 const $ = (id) => document.getElementById(id);
@@ -35,9 +35,9 @@ function showModel() {
   const drawable = channels === 1 && Math.max(width, height) <= DRAWABLE_SIDE;
   $("stage").classList.toggle("drawable", drawable);
   $("pad").hidden = $("undo").hidden = !drawable;
-  $("hint").textContent = drawable ? "Draw here, or drop a picture" : "Drop a picture here";
+  $("hint").textContent = drawable ? "Draw here, or drop an image" : "Drop an image here";
   $("resolution").textContent = `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}`;
-  $("tagline").textContent = `Tells apart ${model.classes.length} classes: ${listed(model.classes)}.`;
+  $("tagline").textContent = `Classifies images into ${model.classes.length} classes: ${listed(model.classes)}.`;
   showMetrics(model.metrics);
   showFacts($("model"), {
     Architecture: model.name,
@@ -53,8 +53,8 @@ function showModel() {
 function showSamples(samples) {
   $("samples").replaceChildren(...samples.map(({ label, png }) => {
     const blob = fromBase64(png);
-    const picture = element("img", { src: URL.createObjectURL(blob), alt: `A test picture: ${label}` });
-    const button = element("button", { type: "button", title: label }, picture);
+    const image = element("img", { src: URL.createObjectURL(blob), alt: `A test image: ${label}` });
+    const button = element("button", { type: "button", title: label }, image);
     button.addEventListener("click", () => picked(blob));
     return button;
   }));
@@ -146,7 +146,7 @@ async function sendFeedback(event) {
     headers: { "Content-Type": "application/json" },
   }).catch((error) => ({ error }));
   $("truth").hidden = $("send").hidden = true;
-  $("thanks").textContent = answer.error ? answer.error.message : "Thank you: noted for the next training.";
+  $("thanks").textContent = answer.error ? answer.error.message : "Thank you: stored for the next training.";
 }
 
 function reset() {
@@ -160,7 +160,7 @@ function reset() {
   if (model) showBars(model.classes.map((label) => ({ label, probability: 0 })));
 }
 
-// Few classes keep their places, so that one sees the bars move; of many, the likeliest are shown.
+// Few classes keep their places, so that one sees the bars move; of many, the most probable are shown.
 function showBars(ranking) {
   const best = ranking[0].probability > 0 ? ranking[0].label : null;
   const places = new Map(model.classes.map((label, index) => [label, index]));
@@ -195,7 +195,7 @@ function element(name, properties = {}, ...children) {
   return created;
 }
 
-// --- where pictures come from ---
+// --- where images come from ---
 
 async function drawn() {
   if (pad.isEmpty) return clear();
@@ -210,22 +210,22 @@ async function picked(file) {
   if (!file || !model) return;
   clear();
   $("hint").hidden = true;
-  if (!FORMATS.includes(file.type)) return showError("choose a PNG, JPEG or WebP picture");
-  const picture = $("picture");
-  URL.revokeObjectURL(picture.src);
-  picture.src = URL.createObjectURL(file);
-  picture.hidden = false;
+  if (!FORMATS.includes(file.type)) return showError("choose a PNG, JPEG or WebP image");
+  const image = $("image");
+  URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(file);
+  image.hidden = false;
   classify(file);
-  await picture.decode().then(
+  await image.decode().then(
     () => {
-      $("stage").classList.toggle("pixelated", picture.naturalWidth < 100);
-      showSeen(picture, picture.naturalWidth, picture.naturalHeight);
+      $("stage").classList.toggle("pixelated", image.naturalWidth < 100);
+      showSeen(image, image.naturalWidth, image.naturalHeight);
     },
-    () => { picture.hidden = true; }, // not a picture: the service's answer says so
+    () => { image.hidden = true; }, // not an image: the service's answer says so
   );
 }
 
-// Show the centre of a picture at the model's resolution, cropped as the service does it.
+// Show the centre of an image at the model's resolution, cropped as the service does it.
 function showSeen(source, sourceWidth, sourceHeight) {
   const { channels, width, height } = model.image;
   const scale = Math.min(sourceWidth / width, sourceHeight / height);
@@ -239,7 +239,7 @@ function showSeen(source, sourceWidth, sourceHeight) {
 
 function clear() {
   pad.clear();
-  $("picture").hidden = true;
+  $("image").hidden = true;
   $("hint").hidden = false;
   Object.assign($("seen"), { width: 1, height: 1 });
   reset();
@@ -264,7 +264,7 @@ $("file").addEventListener("change", () => {
 $("clear").addEventListener("click", clear);
 $("pad").addEventListener("pointerdown", () => {
   $("hint").hidden = true;
-  $("picture").hidden = true;
+  $("image").hidden = true;
 });
 $("undo").addEventListener("click", () => pad.undo());
 document.addEventListener("paste", (event) => picked(event.clipboardData.files[0]));

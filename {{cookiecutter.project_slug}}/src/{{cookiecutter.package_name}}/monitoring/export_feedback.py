@@ -1,6 +1,6 @@
 """Feedback as an image folder, which the pipeline takes in as new data.
 
-python -m <package>.serving.feedback FOLDER
+python -m <package>.monitoring.export_feedback FOLDER
 """
 
 import argparse
@@ -9,23 +9,24 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from .settings import Settings
-from .store import connect, labelled_images
+from ..serving.records import connect, labelled_images
+from ..serving.settings import Settings
 
 SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".webp"}
 
 
 def export_feedback(database_url: str, folder: Path) -> int:
-    """Write every kept picture with feedback to `folder/<true label>/<prediction id>`.
+    """Write every kept image with feedback to `folder/<true label>/<prediction id>`.
 
-    Gives their number. What was exported before is written again, as the same files.
+    Returns:
+        The number of images. Exporting again overwrites the same files.
     """
     number = 0
-    for prediction_id, label, picture in labelled_images(connect(database_url)):
-        suffix = SUFFIXES.get(picture[:4], ".jpg")
+    for prediction_id, label, image in labelled_images(connect(database_url)):
+        suffix = SUFFIXES.get(image[:4], ".jpg")
         file = folder / label.replace("/", "-") / f"{prediction_id}{suffix}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
+        file.write_bytes(image)
         number += 1
     return number
 
@@ -39,7 +40,7 @@ def main() -> None:
         number = export_feedback(Settings().database_url, folder)
     except SQLAlchemyError as error:
         sys.exit(f"error: the database cannot be read: {error}")
-    print(f"{number} pictures with feedback are in {folder}")
+    print(f"{number} images with feedback are in {folder}")
 
 
 if __name__ == "__main__":

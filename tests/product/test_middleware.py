@@ -1,0 +1,107 @@
+"""What happens around every request, with the application in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+
+from my_project.serving.app import create_app
+from my_project.serving.settings import Settings
+
+from ..serving_helpers import PNG
+
+
+@asynccontextmanager
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that has started."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as running,
+    ):
+        yield running
+
+
+def use(app: FastAPI, requests: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with client(app) as running:
+            await requests(running)
+
+    asyncio.run(run())
+
+
+def app_of(model_dir: Path, tmp_path: Path, max_queue_size: int = 256) -> FastAPI:
+    database_url = f"sqlite:///{tmp_path}/predictions.db"
+    return create_app(
+        Settings(model_dir=model_dir, database_url=database_url, max_queue_size=max_queue_size)
+    )
+
+
+def count(path: str, status: str) -> float:
+    labels = {"path": path, "status": status}
+    return REGISTRY.get_sample_value("http_requests_total", labels) or 0.0
+
+
+def test_every_response_has_an_id_of_the_services_own_and_the_security_headers(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    async def requests(client: httpx.AsyncClient) -> None:
+        chosen = {"X-Request-ID": "0" * 32}
+        responses = [await client.get(path, headers=chosen) for path in ("/", "/v1/model", "/no")]
+        assert [response.status_code for response in responses] == [200, 200, 404]
+        ids = {response.headers["x-request-id"] for response in responses}
+        assert len(ids - {"0" * 32}) == 3
+        for response in responses:
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert "default-src 'none'" in response.headers["content-security-policy"]
+
+    use(app_of(model_dir, tmp_path), requests)
+
+
+def test_paths_that_do_not_exist_are_counted_as_one(model_dir: Path, tmp_path: Path) -> None:
+    before = count("other", "404")
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        for number in range(3):
+            await client.get(f"/{number}")
+
+    use(app_of(model_dir, tmp_path), requests)
+    assert count("other", "404") == before + 3
+
+
+def test_a_bug_is_a_problem_that_says_nothing_of_it(model_dir: Path, tmp_path: Path) -> None:
+    app = app_of(model_dir, tmp_path)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("a secret")
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        response = await client.get("/bug")
+        assert response.status_code == 500
+        assert response.headers["content-type"] == "application/problem+json"
+        assert "secret" not in response.text
+
+    before = count("/bug", "500")
+    use(app, requests)
+    assert count("/bug", "500") == before + 1
+
+
+def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
+    model_dir: Path, tmp_path: Path, digit: bytes
+) -> None:
+    app = app_of(model_dir, tmp_path, max_queue_size=1)
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        with app.state.serving.counted_as_waiting():
+            refused = await client.post("/v1/predict", content=digit, headers=PNG)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert (await client.get("/v1/model")).status_code == 200
+        accepted = await client.post("/v1/predict", content=digit, headers=PNG)
+        assert accepted.status_code == 200
+
+    use(app, requests)

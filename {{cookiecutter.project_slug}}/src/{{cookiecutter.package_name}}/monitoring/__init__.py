@@ -1,0 +1,1 @@
+"""What the running service tells about its model: feedback for the next training."""

@@ -1,0 +1,121 @@
+"""ASGI middleware: what happens around every request, whichever route it takes."""
+
+import asyncio
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from . import metrics
+from .problems import overloaded, problem_response
+
+# https://www.w3.org/TR/trace-context: version, trace id, parent id, flags
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds, and not logged
+CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hangs up before its response
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+# A client that tries again at once, on and on, takes the time that other responses need. It gets
+# its refusal a moment later, which costs little here and slows it down.
+REJECTION_SECONDS = 0.5
+
+
+class ObservabilityMiddleware:
+    """Gives each request an id, counts it, and writes its line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.log = structlog.get_logger().bind(logger="access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in QUIET_PATHS:
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        request_id = uuid.uuid4().hex  # random, so that nobody can guess another's
+        bind_contextvars(request_id=request_id)
+        status = CLIENT_CLOSED_REQUEST
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            status = 500  # which Starlette answers, outside of all middleware
+            raise
+        finally:
+            seconds = time.perf_counter() - start
+            # The path as the route has it: however many paths a scanner tries, they are one label.
+            route = scope.get("route")
+            metrics.count_request(route.path if route else "other", status, seconds)
+            self.log.info(
+                f"{scope['method']} {scope['path']}",
+                status=status,
+                milliseconds=round(1000 * seconds, 3),
+                **trace_of(scope),
+            )
+
+
+def trace_of(scope: Scope) -> dict[str, str]:
+    """Trace id and parent span id of a request that belongs to a W3C trace."""
+    match = TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
+    return {"trace_id": match[1], "parent_id": match[2]} if match else {}
+
+
+class SecurityHeadersMiddleware:
+    """Adds the headers that tell a browser what the page may not do."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class LoadSheddingMiddleware:
+    """Refuses predictions with 503 while the queue is full.
+
+    Under overload, refusing a request must be cheap, so it happens before routing and keys, and
+    leaves no line in the log.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self.app = app
+        self.path = path
+        error = overloaded()
+        self.response = problem_response(error.status_code, error.detail, error.headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"] == self.path
+            and scope["app"].state.serving.is_overloaded
+        ):
+            metrics.REJECTED.labels("overload").inc()
+            await asyncio.sleep(REJECTION_SECONDS)
+            metrics.count_request(self.path, 503, REJECTION_SECONDS)
+            await self.response(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

@@ -1,0 +1,50 @@
+"""`POST /v1/feedback`: the true label of an image that a prediction was made for."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import ValidationError
+
+from ..deps import FeedbackKey, StateDep
+from ..images import read_body
+from ..problems import problems, sentence
+from ..records import feedback as table
+from ..schemas import Feedback, Status
+
+MAX_BODY_BYTES = 4096
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/feedback",
+    status_code=202,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": Feedback.model_json_schema()}},
+        }
+    },
+    responses=problems(401, 403, 408, 413, 422, 429, 503),
+)
+async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Status:
+    """Say which label the image of a prediction should have."""
+    # Read here and not by FastAPI, which would read all of it before it asks for the key.
+    body = await read_body(request, MAX_BODY_BYTES, state.settings.request_timeout_seconds)
+    try:
+        given = Feedback.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, sentence(error.errors())) from None
+    classes = state.batcher.predictor.metadata.classes
+    if given.label not in classes:
+        raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
+    state.records.add(
+        table,
+        {
+            "prediction_id": given.prediction_id,
+            "time": datetime.now(UTC),
+            "api_key": key and key.name,
+            "label": given.label,
+        },
+    )
+    return Status(status="accepted")

@@ -1,0 +1,30 @@
+"""What those who run the service ask for: `/healthz`, `/readyz` and `/metrics`."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from .. import metrics
+from ..deps import AdminKey, StateDep
+from ..problems import problems
+from ..schemas import Status
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def healthz() -> Status:
+    """Whether the process is alive."""
+    return Status(status="ok")
+
+
+@router.get("/readyz", responses=problems(503))
+async def readyz(state: StateDep) -> Status:
+    """Whether a model is loaded, so that predictions can be asked for."""
+    _ = state.batcher  # 503 without one
+    return Status(status="ready")
+
+
+@router.get("/metrics", include_in_schema=False)
+def prometheus(key: AdminKey) -> Response:
+    """All metrics, of all workers, in Prometheus' text format."""
+    return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

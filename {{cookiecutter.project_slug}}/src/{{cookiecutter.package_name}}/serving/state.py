@@ -1,0 +1,105 @@
+"""What all requests of a worker share: the model once there is one, the keys, the records."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from fastapi import HTTPException
+
+from . import metrics
+from .batching import Batcher
+from .images import Decoder
+from .keys import KeyRing
+from .limits import RateLimiter
+from .predictor import ModelError, Predictor
+from .settings import Settings
+from .writer import RecordWriter
+
+logger = logging.getLogger(__name__)
+
+
+class AppState:
+    """An async context manager: entered when a worker starts, left when it stops.
+
+    num_waiting: predictions that have been asked for, body and all, and have no response yet.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = KeyRing(settings.api_keys_file)
+        self.limiter = RateLimiter(settings.shared_folder and settings.shared_folder / "rates")
+        self.decoder = Decoder(settings.max_pixels)
+        self.records = RecordWriter(
+            settings.database_url, settings.max_buffered_bytes, settings.retention_days
+        )
+        self.num_waiting = 0
+        self._batcher: Batcher | None = None
+        self._reason = "no model has been loaded yet"
+
+    async def __aenter__(self) -> "AppState":
+        if self.settings.environment == "development":
+            logger.warning(
+                "API KEYS ARE OFF: everybody who reaches this port may use the service. "
+                "Set ENVIRONMENT=production to ask for keys."
+            )
+        self.records.start()
+        await self._load_model()
+        self._loading = asyncio.create_task(self._wait_for_model())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._loading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._loading
+        if self._batcher:
+            await self._batcher.stop()
+        await asyncio.to_thread(self.records.stop)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the queue is full."""
+        return self.num_waiting >= self.settings.max_queue_size
+
+    @contextlib.contextmanager
+    def counted_as_waiting(self) -> Iterator[None]:
+        """A prediction is part of the queue for as long as the block lasts."""
+        self.num_waiting += 1
+        metrics.QUEUE_DEPTH.inc()
+        try:
+            yield
+        finally:
+            self.num_waiting -= 1
+            metrics.QUEUE_DEPTH.dec()
+
+    @property
+    def batcher(self) -> Batcher:
+        """The loaded model.
+
+        Raises:
+            HTTPException: 503 as long as there is none.
+        """
+        if self._batcher is None:
+            raise HTTPException(503, self._reason, {"Retry-After": "5"})
+        return self._batcher
+
+    async def _load_model(self) -> None:
+        """Try to load the model; if it cannot be served, keep the reason."""
+        settings = self.settings
+        try:
+            predictor = await asyncio.to_thread(
+                Predictor.load, settings.model_dir, settings.num_threads
+            )
+        except ModelError as error:
+            if str(error) != self._reason:
+                logger.warning("Serving without a model: %s", error)
+            self._reason = str(error)
+        else:
+            self._batcher = Batcher(predictor, settings.max_batch_size)
+            metrics.MODEL_LOADED.labels(predictor.metadata.sha256).set(1)
+
+    async def _wait_for_model(self) -> None:
+        """Load the model as soon as it is there, so that it may come later than the service."""
+        while self._batcher is None:
+            await asyncio.sleep(self.settings.model_poll_seconds)
+            await self._load_model()
