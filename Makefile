@@ -29,14 +29,14 @@ lint: $(filter .uv/%,$(UV)) ## check style and types of the template's own code
 	$(UV) run ruff format --check .
 	$(UV) run mypy
 
-bench: $(filter .uv/%,$(UV)) ## measure what the README quotes; DATA=folder adds Fashion-MNIST
+bench: $(filter .uv/%,$(UV)) ## measure what the README quotes (Docker, wrk, Java); DATA=folder adds Fashion-MNIST
 	$(UV) run python -m benchmarks.first_run
-	$(UV) run python -m benchmarks.containers
 	$(UV) run python -m benchmarks.act
 	$(UV) run python -m benchmarks.memory
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.training --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.serving --data $(DATA))
+	$(UV) run python -m benchmarks.containers
 
 picture: $(filter .uv/%,$(UV)) ## take the README's picture again; needs Chromium
 	$(UV) run python -m scripts.screenshot

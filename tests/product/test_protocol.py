@@ -97,13 +97,17 @@ def test_clients_that_send_a_byte_now_and_then_are_timed_out_and_hold_nobody_up(
         assert {first_bytes(connection) for connection in in_head} == {b""}  # closed
 
 
+def send_for_ever(connection: socket.socket, data: bytes) -> None:
+    for _ in range(10_000):  # 80 MB, if nobody stops it
+        connection.sendall(data)
+
+
 def test_a_head_without_end_is_cut_off(client: httpx.Client) -> None:
     filler = b"X-Long: " + b"a" * 8000 + b"\r\n"
     with connect(client) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
         with pytest.raises(ConnectionError):
-            for _ in range(10_000):  # 80 MB, if nobody stops it
-                connection.sendall(filler)
+            send_for_ever(connection, filler)
     assert client.get("/healthz").status_code == 200
 
 

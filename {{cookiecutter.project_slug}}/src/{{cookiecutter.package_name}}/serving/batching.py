@@ -1,11 +1,11 @@
 """Dynamic batching without waiting: images that come while the model is busy form the next batch.
 
-An idle model starts at once, so no request is delayed to make a batch larger.
+An idle model starts at once, so no request is delayed to make a batch larger. Batches run on a
+thread, where ONNX Runtime leaves the interpreter to the event loop.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,11 +20,13 @@ from .predictor import Predictor
 class Classification:
     """What the model says about one image.
 
-    probabilities: of all classes. queue_seconds: until its batch started. inference_seconds: of the
-    whole batch.
+    probabilities: of all classes. pixel_mean, pixel_std: of the image, on the scale 0 to 255.
+    queue_seconds: until its batch started. inference_seconds: of the whole batch.
     """
 
     probabilities: list[float]
+    pixel_mean: float
+    pixel_std: float
     queue_seconds: float
     inference_seconds: float
 
@@ -37,7 +39,7 @@ class _Job:
 
 
 class Batcher:
-    """Runs a predictor on a thread, one batch after the other."""
+    """Runs a predictor, one batch after the other."""
 
     def __init__(self, predictor: Predictor, max_batch_size: int) -> None:
         self.predictor = predictor
@@ -65,22 +67,37 @@ class Batcher:
             while len(jobs) < self.max_batch_size and not self._queue.empty():
                 jobs.append(self._queue.get_nowait())
             jobs = [job for job in jobs if not job.result.done()]  # without those that timed out
-            if jobs:
-                await self._classify(loop, jobs)
+            try:
+                if len(jobs) > 1:
+                    results = await loop.run_in_executor(self._thread, self._classify, jobs)
+                else:  # for one image, the way to a thread and back takes longer than the model
+                    results = self._classify(jobs)
+            except Exception as error:  # belongs to those who wait for a response
+                for job in jobs:
+                    if not job.result.done():
+                        job.result.set_exception(error)
+            else:
+                for job, result in zip(jobs, results, strict=True):
+                    if not job.result.done():
+                        job.result.set_result(result)
 
-    async def _classify(self, loop: asyncio.AbstractEventLoop, jobs: Sequence[_Job]) -> None:
+    def _classify(self, jobs: list[_Job]) -> list[Classification]:
+        if not jobs:
+            return []
         start = time.perf_counter()
         pixels = np.stack([job.pixels for job in jobs])  # (N, C, H, W)
-        try:
-            probabilities = await loop.run_in_executor(self._thread, self.predictor.predict, pixels)
-        except Exception as error:  # belongs to those who wait for a response
-            for job in jobs:
-                if not job.result.done():
-                    job.result.set_exception(error)
-            return
+        probabilities = self.predictor.predict(pixels).tolist()
         seconds = time.perf_counter() - start
         metrics.INFERENCE_SECONDS.observe(seconds)
         metrics.BATCH_SIZE.observe(len(jobs))
-        for job, row in zip(jobs, probabilities.tolist(), strict=True):
-            if not job.result.done():
-                job.result.set_result(Classification(row, start - job.queued, seconds))
+        rows = pixels.reshape(len(jobs), -1)
+        return [
+            Classification(row, mean, std, start - job.queued, seconds)
+            for job, row, mean, std in zip(
+                jobs,
+                probabilities,
+                rows.mean(axis=1).tolist(),
+                rows.std(axis=1).tolist(),
+                strict=True,
+            )
+        ]

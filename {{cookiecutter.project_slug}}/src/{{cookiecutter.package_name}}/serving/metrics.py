@@ -51,16 +51,6 @@ def count_request(path: str, status: int, seconds: float) -> None:
     REQUEST_SECONDS.labels(path).observe(seconds)
 
 
-def count_prediction(
-    label: str, confidence: float, *, decode_seconds: float, queue_seconds: float
-) -> None:
-    """Count a prediction; the time of its batch's inference is counted once for all of it."""
-    PREDICTIONS.labels(label).inc()
-    CONFIDENCE.observe(confidence)
-    DECODE_SECONDS.observe(decode_seconds)
-    QUEUE_SECONDS.observe(queue_seconds)
-
-
 def render() -> bytes:
     """All metrics, of all workers, in Prometheus' text format."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
 
 import structlog
 from starlette.datastructures import Headers
@@ -44,7 +44,7 @@ class ObservabilityMiddleware:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = uuid.uuid4().hex  # random, so that nobody can guess another's
+        request_id = secrets.token_hex(16)  # so that nobody can guess another's
         bind_contextvars(request_id=request_id)
         status = CLIENT_CLOSED_REQUEST
 

@@ -29,10 +29,6 @@ class Latency(BaseModel):
     inference: float
     total: float
 
-    @classmethod
-    def of_seconds(cls, **seconds: float) -> "Latency":
-        return cls(**{phase: round(1000 * value, 3) for phase, value in seconds.items()})
-
 
 class Prediction(BaseModel):
     """The classes of an image, the most probable first."""
