@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ViT(nn.Module):
-    """Cuts a picture into patches, and reads them as a sequence behind a class token.
+    """Cuts an image into patches, and reads them as a sequence after a class token.
 
     Takes (N, in_channels, image_size, image_size); gives logits (N, num_classes).
     `image_size` must be a multiple of `patch_size`, and `width` of `num_heads`.

@@ -1,56 +1,74 @@
-"""Weights in parts: each process keeps a share of every matrix, and fetches the rest for a block.
+"""FSDP2: each process keeps a shard of every weight, and gathers the rest for one block at a time.
 
-FSDP2, after Zhao et al. 2023, arXiv:2304.11277, and Rajbhandari et al. 2019 (ZeRO),
-arXiv:1910.02054. For models whose weights, gradients and moments do not fit on one device.
+Zhao et al. 2023, arXiv:2304.11277; Rajbhandari et al. 2019 (ZeRO), arXiv:1910.02054. For models
+whose weights, gradients and moments do not fit on one device.
+
+Checkpoints hold full tensors by name, so another number of processes can go on from them. The
+modules of `torch.distributed` for that are imported where they are needed: with all that they
+import they take as long as a small network trains, and only `shard_weights: true` needs them.
 """
 
 from typing import Any
 
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_state_dict,
-)
-from torch.distributed.fsdp import fully_shard
 from torch.optim import Optimizer
 
-from ..config import TrainConfig
 from ..models.vit import TransformerBlock
-from .distributed import World
-
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+from .distributed import Process
 
 
-def shard(model: nn.Module, config: TrainConfig, world: World) -> nn.Module:
-    """Apply FSDP2 to each block of a Vision Transformer; no-op for one process."""
-    # Muon and the moving average need whole weights: `params.yaml` with them is not accepted.
-    assert config.optimizer == "adamw"
-    assert not config.ema_decay
-    blocks = [module for module in model.modules() if isinstance(module, TransformerBlock)]
-    assert blocks
-    if world.size > 1:
-        for block in blocks:
-            fully_shard(block)
-        fully_shard(model)
+def wrap_fsdp(model: nn.Module, process: Process) -> nn.Module:
+    """Apply FSDP2 to each block of a Vision Transformer; no-op for world_size 1."""
+    from torch.distributed.fsdp import fully_shard
+
+    if process.world_size > 1:
+        for module in model.modules():
+            if isinstance(module, TransformerBlock):
+                fully_shard(module)
+        fully_shard(model)  # what is in no block: patches, positions, head
     return model
 
 
-def whole_weights(model: nn.Module) -> dict[str, Any]:
-    """The weights by name, put together on the main process. All processes have to call it."""
-    return get_model_state_dict(model, options=WHOLE)
+def full_state_dict(model: nn.Module, *, sharded: bool) -> dict[str, Any]:
+    """The weights by name; if sharded, gathered on rank 0. All processes have to call it."""
+    if not sharded:
+        return model.state_dict()
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict
+
+    return get_model_state_dict(model, options=_full())
 
 
-def whole_moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """The optimiser's state by the names of weights, put together on the main process."""
-    return get_optimizer_state_dict(model, optimizer, options=WHOLE)
+def full_optim_state_dict(
+    model: nn.Module, optimizer: Optimizer, *, sharded: bool
+) -> dict[str, Any]:
+    """The optimizer's state; if sharded, by names of weights and gathered on rank 0."""
+    if not sharded:
+        return optimizer.state_dict()
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    return get_optimizer_state_dict(model, optimizer, options=_full())
 
 
-def restore(
-    model: nn.Module, optimizer: Optimizer, weights: dict[str, Any], moments: dict[str, Any]
+def load_full_state_dicts(
+    model: nn.Module, optimizer: Optimizer, state: dict[str, Any], *, sharded: bool
 ) -> None:
-    """Share out whole weights and moments again, between as many processes as there are now."""
+    """Load `state["model"]` and `state["optimizer"]`, which each process holds in full."""
+    if not sharded:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return
+    from torch.distributed.checkpoint.state_dict import set_state_dict
+
     set_state_dict(
-        model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=WHOLE
+        model,
+        optimizer,
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
+        options=_full(),
     )
+
+
+def _full() -> Any:
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
+
+    return StateDictOptions(full_state_dict=True, cpu_offload=True)
