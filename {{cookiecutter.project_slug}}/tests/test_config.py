@@ -8,7 +8,12 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from package_name.config import PARAMS_FILE, Config, ConfigError, load_config
+from package_name.config import (
+    PARAMS_FILE,
+    Config,
+    ConfigError,
+    load_config,
+)
 
 PROJECT = Path(__file__).parents[1]
 TEXT = (PROJECT / PARAMS_FILE).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from .schema import (
     ExportConfig,
     GateConfig,
     ModelConfig,
+    NetworkName,
     PrepareConfig,
     TrainConfig,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ExportConfig",
     "GateConfig",
     "ModelConfig",
+    "NetworkName",
     "PrepareConfig",
     "TrainConfig",
     "load_config",

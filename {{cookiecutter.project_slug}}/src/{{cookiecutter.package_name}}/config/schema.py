@@ -25,6 +25,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
+NetworkName = Literal["cnn", "resnet", "vit"]
 
 CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -95,7 +96,7 @@ class ViTConfig:
 class ModelConfig:
     """The architecture, and the settings of each."""
 
-    name: Literal["cnn", "resnet", "vit"]
+    name: NetworkName
     """The architecture; only the section of that name is read."""
     cnn: CNNConfig
     """A small VGG-style network."""

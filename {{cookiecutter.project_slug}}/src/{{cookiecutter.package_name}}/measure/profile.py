@@ -3,7 +3,6 @@
 Writes to build/profile/: `trace.json` for https://ui.perfetto.dev, a table and a plot.
 """
 
-from collections.abc import Iterator
 from itertools import chain, count, islice
 from typing import NamedTuple
 
@@ -12,25 +11,22 @@ import torch
 from matplotlib import style
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ..config import TrainConfig, load_config
+from ..config import load_config
 from ..data.dataset import load_info, load_split
-from ..data.loader import BatchLoader
-from ..data.storage import Batch
 from ..files import write_text
 from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
 from ..reporting.panels import BLUE, STYLE
-from ..stages._main import run as stage
+from ..stages._main import run
 from ..training.device import choose_device
-from ..training.distributed import ALONE
-from ..training.loop import take_step
-from ..training.run import TrainingRun
+from ..training.loop import set_up, train_loader
+from ..training.step import train_step
 
 OUTPUT = BUILD / "profile"
 NUM_WARM_UP, NUM_STEPS = 10, 30
 NUM_ROWS = 12
-READING = "Python, while a batch is read"  # the operations it calls have rows of their own
+LOADING = "load a batch (Python)"  # the operations that it calls have rows of their own
 
 
 class Row(NamedTuple):
@@ -42,46 +38,34 @@ class Row(NamedTuple):
 
 
 def main() -> None:
-    """Train for some steps as params.yaml says, and look at each operation."""
+    """Train for some steps as params.yaml says, and list the operations by their time."""
     config = load_config()
     device = choose_device(config.train.device)
     torch.manual_seed(config.train.seed)
     model = build_model(config.model, load_info(PREPARED))
-    run = TrainingRun(
-        model, config.train, num_steps=NUM_WARM_UP + NUM_STEPS, device=device, world=ALONE
-    )
-    batches = _batches(config.train, device)
+    state = set_up(model, config.train, num_steps=NUM_WARM_UP + NUM_STEPS, device=device)
+    loader = train_loader(load_split(PREPARED, "train"), config.train, device)
+    batches = chain.from_iterable(loader.epoch(number) for number in count(1))
+    model.train()
     for images, labels in islice(batches, NUM_WARM_UP):
-        take_step(run, images, labels, len(labels))
+        train_step(state, images, labels, len(labels))
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     with profile(activities=activities) as profiler:
         for _ in range(NUM_STEPS):
-            with record_function(READING):
+            with record_function(LOADING):
                 images, labels = next(batches)
-            take_step(run, images, labels, len(labels))
+            train_step(state, images, labels, len(labels))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     profiler.export_chrome_trace(str(OUTPUT / "trace.json"))
-    rows = _rows(profiler, device)
     batch_size = config.train.batch_size
     title = f"{config.model.name}, batches of {batch_size}, {describe_hardware(device)}"
+    rows = _rows(profiler, device)
     table = _table(rows, title)
     write_text(OUTPUT / "profile.md", table)
-    _plot(rows, title)
+    _plot(rows[:NUM_ROWS], title)
     print(table, end="")
-
-
-def _batches(config: TrainConfig, device: torch.device) -> Iterator[Batch]:
-    loader = BatchLoader(
-        load_split(PREPARED, "train"),
-        batch_size=config.batch_size,
-        device=device,
-        location=config.data_location,
-        crop_padding=config.crop_padding,
-        horizontal_flip=config.horizontal_flip,
-    )
-    return chain.from_iterable(loader.epoch(number) for number in count(1))
 
 
 def _rows(profiler: profile, device: torch.device) -> list[Row]:
@@ -104,7 +88,7 @@ def _table(rows: list[Row], title: str) -> str:
         "|---|---:|---:|---:|",
         *(
             f"| `{row.name}` | {row.milliseconds_per_step:.2f} "
-            f"| {100 * row.milliseconds_per_step / total:.0f} % | {row.calls_per_step:.1f} |"
+            f"| {row.milliseconds_per_step / total:.0%} | {row.calls_per_step:.1f} |"
             for row in rows[:NUM_ROWS]
         ),
     ]
@@ -112,17 +96,14 @@ def _table(rows: list[Row], title: str) -> str:
 
 
 def _plot(rows: list[Row], title: str) -> None:
-    shown = rows[:NUM_ROWS][::-1]
+    names, _, milliseconds = zip(*rows[::-1], strict=True)
     with style.context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        bars = axes.barh(
-            [row.name for row in shown], [row.milliseconds_per_step for row in shown], color=BLUE
-        )
-        axes.bar_label(bars, fmt="%.2f", padding=3)
+        axes.bar_label(axes.barh(names, milliseconds, color=BLUE), fmt="%.2f", padding=3)
         axes.set(xlabel="own time in ms per step", title=f"A training step: {title}")
         axes.grid(visible=False, axis="y")
         figure.savefig(OUTPUT / "profile.svg")
 
 
 if __name__ == "__main__":
-    stage(main)
+    run(main)
