@@ -5,16 +5,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
+from torch import Tensor
 
+from package_name.training import loop
 from package_name.training.checkpoint import (
     load_unfinished,
     save_checkpoint,
 )
 from package_name.training.interruption import TrainingStoppedError
 from package_name.training.state import TrainState
+from package_name.training.step import train_step
 
 from .training_run import largest_difference, saved_state, train_on_noise
 
@@ -72,16 +75,15 @@ def test_training_stopped_within_an_epoch_resumes_with_the_next_step(
     tmp_path: Path, undisturbed: TrainState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_steps = 0
-    step = torch.optim.AdamW.step
 
-    def stop_at_third(optimizer: torch.optim.AdamW) -> object:
+    def stop_at_third(*arguments: Any) -> Tensor:
         nonlocal num_steps
         num_steps += 1
         if num_steps == 3:
             signal.raise_signal(signal.SIGTERM)
-        return step(optimizer)
+        return train_step(*arguments)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", stop_at_third)
+    monkeypatch.setattr(loop, "train_step", stop_at_third)
     with pytest.raises(TrainingStoppedError):
         train(tmp_path)
     state = saved_state(tmp_path)

@@ -1,14 +1,12 @@
 """Where the time of a training step goes: `make profile`.
 
-Writes to build/profile/: `trace.json` for https://ui.perfetto.dev, a table and a plot.
+Writes to build/profile/: `trace.json` for https://ui.perfetto.dev, and `profile.md`, a table of the
+operations.
 """
 
 from itertools import chain, count, islice
-from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import torch
-from matplotlib import style
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ..config import load_config
@@ -17,7 +15,6 @@ from ..files import write_text
 from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
-from ..reporting.panels import BLUE, STYLE
 from ..stages._main import run
 from ..training.device import choose_device
 from ..training.loop import set_up, train_loader
@@ -25,20 +22,11 @@ from ..training.step import train_step
 
 OUTPUT = BUILD / "profile"
 NUM_WARM_UP, NUM_STEPS = 10, 30
-NUM_ROWS = 12
-LOADING = "load a batch (Python)"  # the operations that it calls have rows of their own
-
-
-class Row(NamedTuple):
-    """An operation by its own time, without that of the operations it calls."""
-
-    name: str
-    calls_per_step: float
-    milliseconds_per_step: float
+NUM_ROWS = 15
 
 
 def main() -> None:
-    """Train for some steps as params.yaml says, and list the operations by their time."""
+    """Train for some steps as params.yaml says, and list the operations by their own time."""
     config = load_config()
     device = choose_device(config.train.device)
     torch.manual_seed(config.train.seed)
@@ -49,60 +37,24 @@ def main() -> None:
     model.train()
     for images, labels in islice(batches, NUM_WARM_UP):
         train_step(state, images, labels, len(labels))
-    activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
+    is_cuda = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_cuda else [])]
     with profile(activities=activities) as profiler:
         for _ in range(NUM_STEPS):
-            with record_function(LOADING):
+            with record_function("load a batch"):
                 images, labels = next(batches)
             train_step(state, images, labels, len(labels))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     profiler.export_chrome_trace(str(OUTPUT / "trace.json"))
-    batch_size = config.train.batch_size
-    title = f"{config.model.name}, batches of {batch_size}, {describe_hardware(device)}"
-    rows = _rows(profiler, device)
-    table = _table(rows, title)
-    write_text(OUTPUT / "profile.md", table)
-    _plot(rows[:NUM_ROWS], title)
-    print(table, end="")
-
-
-def _rows(profiler: profile, device: torch.device) -> list[Row]:
-    key = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    rows = [
-        Row(event.key, event.count / NUM_STEPS, getattr(event, key) / 1000 / NUM_STEPS)
-        for event in profiler.key_averages()
-    ]
-    return sorted(rows, key=lambda row: row.milliseconds_per_step, reverse=True)
-
-
-def _table(rows: list[Row], title: str) -> str:
-    total = sum(row.milliseconds_per_step for row in rows)
-    lines = [
-        f"# Where a training step's {total:.1f} ms go",
-        "",
-        f"{title}; mean of {NUM_STEPS} steps under `torch.profiler`",
-        "",
-        "| operation | ms per step | share | calls per step |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| `{row.name}` | {row.milliseconds_per_step:.2f} "
-            f"| {row.milliseconds_per_step / total:.0%} | {row.calls_per_step:.1f} |"
-            for row in rows[:NUM_ROWS]
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _plot(rows: list[Row], title: str) -> None:
-    names, _, milliseconds = zip(*rows[::-1], strict=True)
-    with style.context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        axes.bar_label(axes.barh(names, milliseconds, color=BLUE), fmt="%.2f", padding=3)
-        axes.set(xlabel="own time in ms per step", title=f"A training step: {title}")
-        axes.grid(visible=False, axis="y")
-        figure.savefig(OUTPUT / "profile.svg")
+    own_time = "self_device_time_total" if is_cuda else "self_cpu_time_total"
+    table = profiler.key_averages().table(sort_by=own_time, row_limit=NUM_ROWS)
+    text = (
+        "# Where the time of a training step goes\n\n"
+        f"{config.model.name}, batches of {config.train.batch_size}, {describe_hardware(device)}; "
+        f"{NUM_STEPS} steps under `torch.profiler`\n\n```\n{table}\n```\n"
+    )
+    write_text(OUTPUT / "profile.md", text)
+    print(text, end="")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The networks, one file each, and the function that builds the chosen one."""
 
 from dataclasses import asdict
-
 from typing import assert_never
 
 from torch import nn

@@ -15,14 +15,16 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from ..models.vit import ViT
 from .batchnorm import sync_batch_norm_on_cpu
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among the `world_size` that train together.
+    """One of the `world_size` processes that train together: this one.
 
     rank: 0 to `world_size` - 1. local_rank: the same among those of this machine.
     """
@@ -94,6 +96,21 @@ def wrap_ddp(model: nn.Module, process: Process, *, sync_batch_norm: bool) -> nn
     # know the new name.
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def wrap_fsdp(model: nn.Module, process: Process) -> nn.Module:
+    """Apply FSDP2 to each block of a Vision Transformer; no-op for world_size 1.
+
+    Each process keeps a shard of every weight, its gradient and its moments, and gathers the full
+    weights of one block at a time (Zhao et al. 2023, arXiv:2304.11277; Rajbhandari et al. 2019,
+    arXiv:1910.02054). For models that do not fit on one device.
+    """
+    if process.world_size > 1:
+        (vit,) = (module for module in model.modules() if isinstance(module, ViT))
+        for block in vit.blocks:
+            fully_shard(block)
+        fully_shard(model)  # what is in no block: patch embedding, positions, head
+    return model
 
 
 def no_sync(network: nn.Module) -> AbstractContextManager[None]:

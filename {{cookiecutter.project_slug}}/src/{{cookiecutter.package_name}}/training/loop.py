@@ -21,11 +21,11 @@ from .distributed import (
     all_reduce_sum,
     broadcast_buffers,
     wrap_ddp,
+    wrap_fsdp,
 )
 from .interruption import TrainingStoppedError, stop_on_sigterm
 from .memory import keep_freed_memory
 from .optimizer import build_ema_model, build_optimizer, build_schedule
-from .sharding import wrap_fsdp
 from .state import EpochResult, TrainState
 from .step import evaluate, train_step
 
@@ -33,7 +33,7 @@ from .step import evaluate, train_step
 def train_loader(
     split: Split, config: TrainConfig, device: torch.device, process: Process = SINGLE_PROCESS
 ) -> BatchLoader:
-    """This process's slices of the shuffled and augmented batches."""
+    """Yield shuffled and augmented batches, of each the slice of this process."""
     return BatchLoader(
         split,
         batch_size=config.batch_size,
