@@ -1,4 +1,4 @@
-"""Processes of a training run that are killed at any moment, or asked to stop."""
+"""Processes that train, and are killed at any moment, or asked to stop."""
 
 import contextlib
 import multiprocessing
@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from my_project.training import loop
-from my_project.training.checkpoint import load_run
+from my_project.training.checkpoint import load_checkpoint
 from my_project.training.interruption import EXIT_CODE, TrainingStoppedError
 
-from ..training_run import largest_difference, run_on_noise, saved_run
+from ..training_run import largest_difference, saved_state, train_on_noise
 
 NUM_IMAGES, NUM_EPOCHS = 300, 40
 NUM_KILLS = 20
@@ -27,14 +27,14 @@ START.set_forkserver_preload([loop.__name__, "torch._dynamo"])
 
 
 def train(folder: Path, test: Connection) -> None:
-    """Tell the test each epoch once it is saved, and wait for its leave to go on."""
+    """Tell the test each epoch once it is saved, and wait until it says to go on."""
 
     def on_epoch(epoch: int) -> None:
         test.send(epoch)
         test.recv()
 
     try:
-        run_on_noise(folder, NUM_IMAGES, NUM_EPOCHS, "mlp", on_epoch=on_epoch)
+        train_on_noise(folder, NUM_IMAGES, NUM_EPOCHS, "mlp", on_epoch=on_epoch)
     except TrainingStoppedError:
         sys.exit(EXIT_CODE)
 
@@ -65,7 +65,7 @@ def train_until(
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:
-    state = saved_run(folder)
+    state = saved_state(folder)
     assert state["finished"]
     assert not (folder / "last.pt.tmp").exists()
     weights: dict[str, torch.Tensor] = state["model"]
@@ -89,7 +89,7 @@ def test_killed_20_times_it_ends_with_the_same_weights_to_the_bit(
         assert exit_code == -signal.SIGKILL
         assert reported > epoch
         epoch = reported
-        checkpoints = [load_run(file) for file in tmp_path.glob("*.pt")]
+        checkpoints = [load_checkpoint(file) for file in tmp_path.glob("*.pt")]
         assert checkpoints
         assert None not in checkpoints
     assert train_until(tmp_path) == (0, NUM_EPOCHS)
@@ -101,6 +101,6 @@ def test_sigterm_saves_the_step_and_exits_with_a_code_that_says_so(
 ) -> None:
     exit_code, _ = train_until(tmp_path, 5, signal.SIGTERM)
     assert exit_code == EXIT_CODE == 143
-    assert len(saved_run(tmp_path)["history"]) >= 5
+    assert len(saved_state(tmp_path)["history"]) >= 5
     assert train_until(tmp_path) == (0, NUM_EPOCHS)
     assert largest_difference(final_weights(tmp_path), undisturbed) == 0

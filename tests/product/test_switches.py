@@ -1,4 +1,4 @@
-"""Switches for speed and memory leave the result as it is, or say what they need."""
+"""Switches for speed and memory do not change the result, or say what they need."""
 
 import itertools
 import platform
@@ -16,7 +16,7 @@ from my_project.data.dataset import Split, load_split
 from my_project.data.loader import BatchLoader
 from my_project.training.memory import keep_freed_memory
 
-from ..training_run import CPU, TRAIN_CONFIG, build, largest_difference, noise, run
+from ..training_run import CPU, TRAIN_CONFIG, build, largest_difference, noise, train_in
 
 
 def loader_from_disk(split: Split) -> BatchLoader:
@@ -27,8 +27,8 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     if not shutil.which("g++"):
         pytest.skip("torch.compile needs a C++ compiler (Debian: g++)")
     config = replace(TRAIN_CONFIG, epochs=2, optimizer="sgd")
-    plain = run(tmp_path / "plain", build("mlp"), config)
-    compiled = run(tmp_path / "compiled", build("mlp"), replace(config, compile=True))
+    plain = train_in(tmp_path / "plain", build("mlp"), config)
+    compiled = train_in(tmp_path / "compiled", build("mlp"), replace(config, compile=True))
     assert largest_difference(plain.best_weights, compiled.best_weights) < 1e-4
 
 

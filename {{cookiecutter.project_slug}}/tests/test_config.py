@@ -1,4 +1,4 @@
-"""params.yaml: what is right is read, what is wrong is named."""
+"""params.yaml: valid values are read, invalid ones are named."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from package_name.config import (
 
 PROJECT = Path(__file__).parents[1]
 TEXT = (PROJECT / PARAMS_FILE).read_text(encoding="utf-8")
-SOUND = {
+VALID = {
     **{"fetch.dataset": "digits", "fetch.base_url": "https://a.b", "prepare.image_size": 8},
     **{"model.vit.width": 64, "model.vit.num_heads": 4, "train.batch_size": 64},
     **{"train.accumulation_steps": 1, "train.crop_padding": 0},
@@ -62,7 +62,7 @@ def test_the_projects_own_params_are_valid() -> None:
         ("train", 5),
     ],
 )
-def test_a_wrong_value_is_named_with_its_key(tmp_path: Path, key: str, value: object) -> None:
+def test_an_invalid_value_is_named_with_its_key(tmp_path: Path, key: str, value: object) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(write_params(tmp_path, {key: value}))
     assert f"{key} = {value!r}" in str(error.value)
@@ -74,9 +74,9 @@ def test_a_wrong_value_is_named_with_its_key(tmp_path: Path, key: str, value: ob
     [
         ("cnn", "fetch.dataset", "image-folder", "fetch.base_url = 'https://a.b': must begin with"),
         ("cnn", "prepare.image_size", 3, "prepare.image_size = 3: model.name = cnn needs at least"),
-        ("cnn", "train.accumulation_steps", 64, "parts of 1; model.name = cnn needs at least 4"),
-        ("resnet", "train.accumulation_steps", 32, "parts of 2; model.name = resnet needs at"),
-        ("vit", "train.accumulation_steps", 65, "parts of 0; model.name = vit needs at least 1"),
+        ("cnn", "train.accumulation_steps", 64, "micro-batches of 1; model.name = cnn needs at"),
+        ("resnet", "train.accumulation_steps", 32, "micro-batches of 2; model.name = resnet needs"),
+        ("vit", "train.accumulation_steps", 65, "micro-batches of 0; model.name = vit needs at"),
         ("vit", "model.vit.patch_size", 3, "must divide prepare.image_size = 8"),
         ("vit", "model.vit.num_heads", 5, "must divide model.vit.width = 64"),
         ("cnn", "train.crop_padding", 8, "must be below prepare.image_size = 8"),
@@ -86,15 +86,15 @@ def test_a_wrong_value_is_named_with_its_key(tmp_path: Path, key: str, value: ob
         ("vit", "train.optimizer", "sgd", "train.shard_weights = true: needs train.optimizer"),
     ],
 )
-def test_values_that_do_not_go_together_are_one_sentence(
+def test_values_that_conflict_are_one_sentence(
     tmp_path: Path, network: str, key: str, value: object, sentence: str
 ) -> None:
     patch_size = 2 if network == "vit" else 3  # only the chosen network's section has to fit
-    sound = SOUND | {"model.name": network, "model.vit.patch_size": patch_size}
-    sound["train.shard_weights"] = network == "vit"
-    assert load_config(write_params(tmp_path, sound)).model.name == network
+    valid = VALID | {"model.name": network, "model.vit.patch_size": patch_size}
+    valid["train.shard_weights"] = network == "vit"
+    assert load_config(write_params(tmp_path, valid)).model.name == network
     with pytest.raises(ConfigError) as error:
-        load_config(write_params(tmp_path, sound | {key: value}))
+        load_config(write_params(tmp_path, valid | {key: value}))
     assert sentence in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
@@ -117,7 +117,7 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
         (b"", " is empty: it needs the sections fetch, prepare,"),
         (b"just words", " holds 'just words': it needs the sections"),
         (b"train: [1,", ", line 1, column 11: expected the node content"),
-        (b"train: {epochs: 1,\n  epochs: 2}", ", line 2, column 3: the key epochs comes twice"),
+        (b"train: {epochs: 1,\n  epochs: 2}", ', line 2, column 3: found duplicate key "epochs"'),
         (b"train: 2026-13-01", " is not valid YAML: month must be in 1..12"),
         ("# größer".encode("latin-1"), " is not in UTF-8 (byte 4)"),
     ],
@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_file_that_is_not_there_tells_where_to_be(tmp_path: Path) -> None:
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="project's root folder"):
         load_config(tmp_path / "params.yaml")
 

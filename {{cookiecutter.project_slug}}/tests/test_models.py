@@ -1,32 +1,61 @@
-"""Each network: its shapes, its size, and that it can learn."""
+"""Each network that `params.yaml` may name: its shapes, its size, and that it can learn."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from package_name.models import count_parameters
+from package_name.config import NetworkName, load_config
+from package_name.config.schema import (
+    CNNConfig,
+    ResNetConfig,
+    ViTConfig,
+)
+from package_name.data.dataset import DatasetInfo
+from package_name.models import build_model, count_parameters
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
 from package_name.models.resnet import ResNet
 from package_name.models.vit import ViT
+from package_name.preprocess import ImageSpec
+
+# A network that is added to `NetworkName` is tested, too, with its settings in params.yaml.
+NAMES = get_args(NetworkName)
+CONFIG = load_config(Path(__file__).parents[1] / "params.yaml").model
+SMALL = replace(
+    CONFIG,
+    cnn=CNNConfig(width=8, dropout=0.0),
+    resnet=ResNetConfig(width=8, num_blocks=1),
+    vit=ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
+)
 
 
-def build(name: str, channels: int, size: int, num_classes: int) -> nn.Module:
-    match name:
-        case "cnn":
-            return CNN(channels, num_classes, width=8, dropout=0.0)
-        case "resnet":
-            return ResNet(channels, num_classes, width=8, num_blocks=1)
-        case _:
-            return ViT(channels, num_classes, image_size=size, patch_size=4, width=32, depth=2)
+def build(name: NetworkName, channels: int, size: int, num_classes: int) -> nn.Sequential:
+    info = DatasetInfo(
+        name="",
+        classes=tuple(str(number) for number in range(num_classes)),
+        image=ImageSpec(channels, size, size),
+        counts={},
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        skipped=(),
+        content_hash="",
+    )
+    return build_model(replace(SMALL, name=name), info)
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet", "vit"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32), (3, 64)])
-def test_images_of_any_shape_give_one_logit_a_class(name: str, channels: int, size: int) -> None:
+def test_images_of_any_shape_have_one_logit_per_class(
+    name: NetworkName, channels: int, size: int
+) -> None:
     model = build(name, channels, size, num_classes=7)
-    assert model(torch.rand(2, channels, size, size)).shape == (2, 7)
+    images = torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8)
+    assert model(images).shape == (2, 7)
 
 
 def test_resnet_20_has_the_parameters_of_the_paper() -> None:
@@ -47,11 +76,12 @@ def test_the_cnn_has_the_parameters_that_its_layers_have() -> None:
     assert count_parameters(CNN(1, 10, width=8)) == convolutions + norms + 32 * 10 + 10
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet", "vit"])
-def test_one_batch_is_learnt_by_heart(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_one_batch_is_memorised(name: NetworkName) -> None:
     torch.manual_seed(0)
     model = build(name, channels=1, size=8, num_classes=10)
-    images, labels = torch.rand(16, 1, 8, 8), torch.arange(16) % 10
+    images = torch.randint(0, 256, (16, 1, 8, 8), dtype=torch.uint8)
+    labels = torch.arange(16) % 10
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     loss = Tensor()
     for _ in range(50):
@@ -62,7 +92,7 @@ def test_one_batch_is_learnt_by_heart(name: str) -> None:
     assert loss.item() < 0.05
 
 
-def test_normalising_gives_zero_mean_and_unit_variance() -> None:
+def test_normalisation_gives_zero_mean_and_unit_variance() -> None:
     pixels = torch.randint(0, 256, (100, 2, 8, 8), dtype=torch.uint8)
     scaled = pixels.float() / 255
     mean, std = scaled.mean(dim=(0, 2, 3)).tolist(), scaled.std(dim=(0, 2, 3)).tolist()

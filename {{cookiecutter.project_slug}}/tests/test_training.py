@@ -1,4 +1,4 @@
-"""The loop learns, stops in time, keeps the best weights, and gives the same ones each time."""
+"""The loop learns, stops early, keeps the best weights, and gives the same ones each time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,15 @@ from package_name.errors import UserError
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
 from package_name.training.device import choose_device
-from package_name.training.loop import TrainResult
 from package_name.training.muon import orthogonalize
 from package_name.training.optimizer import (
     build_optimizer,
     build_schedule,
 )
+from package_name.training.state import TrainState
 
 from .digits import digits
-from .training_run import CPU, TRAIN_CONFIG, build, largest_difference, run, saved_run
+from .training_run import CPU, TRAIN_CONFIG, build, largest_difference, saved_state, train_in
 
 Optimizer = Literal["adamw", "sgd", "muon"]
 Schedule = Literal["one-cycle", "cosine"]
@@ -34,12 +34,12 @@ def build_model() -> nn.Module:
     return nn.Sequential(Normalize([0.3], [0.38]), CNN(1, 10, width=8, dropout=0.2))
 
 
-def train(folder: Path, config: TrainConfig = TRAIN_CONFIG) -> TrainResult:
-    return run(folder, build_model(), config, (TRAIN, VALIDATION))
+def train(folder: Path, config: TrainConfig = TRAIN_CONFIG) -> TrainState:
+    return train_in(folder, build_model(), config, (TRAIN, VALIDATION))
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> TrainState:
     """Four epochs with the settings that other runs change."""
     return train(tmp_path_factory.mktemp("plain"))
 
@@ -56,7 +56,7 @@ def test_it_learns_digits(tmp_path: Path, optimizer: Optimizer, schedule: Schedu
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_it_learns_in_16_bits_and_keeps_weights_in_32(
-    tmp_path: Path, plain: TrainResult, precision: Literal["bfloat16", "float16"]
+    tmp_path: Path, plain: TrainState, precision: Literal["bfloat16", "float16"]
 ) -> None:
     result = train(tmp_path, replace(TRAIN_CONFIG, precision=precision))
     assert result.best.validation_accuracy > 0.7
@@ -65,19 +65,19 @@ def test_it_learns_in_16_bits_and_keeps_weights_in_32(
 
 
 def test_the_moving_average_of_the_weights_is_what_is_validated_and_kept(
-    tmp_path: Path, plain: TrainResult
+    tmp_path: Path, plain: TrainState
 ) -> None:
     averaged = train(tmp_path, replace(TRAIN_CONFIG, ema_decay=0.9))
     assert averaged.best.validation_accuracy > 0.7
     assert averaged.history[0].train_loss == plain.history[0].train_loss  # the same steps
     assert averaged.history[0].validation_loss != plain.history[0].validation_loss
-    state = saved_run(tmp_path)
-    last = state["average"]["module.1.head.weight"]
+    state = saved_state(tmp_path)
+    last = state["ema_model"]["module.1.head.weight"]
     assert not last.equal(state["model"]["1.head.weight"])
 
 
-def test_two_runs_give_the_same_weights_to_the_bit_and_another_seed_gives_others(
-    tmp_path: Path, plain: TrainResult
+def test_training_twice_gives_the_same_weights_to_the_bit_and_another_seed_gives_others(
+    tmp_path: Path, plain: TrainState
 ) -> None:
     again = train(tmp_path / "again")
     assert largest_difference(again.best_weights, plain.best_weights) == 0
@@ -86,24 +86,24 @@ def test_two_runs_give_the_same_weights_to_the_bit_and_another_seed_gives_others
 
 
 def test_images_on_the_disk_give_the_same_weights_to_the_bit(
-    tmp_path: Path, plain: TrainResult
+    tmp_path: Path, plain: TrainState
 ) -> None:
     on_disk = train(tmp_path, replace(TRAIN_CONFIG, data_location="disk"))
     assert largest_difference(on_disk.best_weights, plain.best_weights) == 0
 
 
 @pytest.mark.parametrize("accumulation_steps", [2, 3, 64])
-def test_a_batch_in_parts_gives_the_step_of_the_whole(
+def test_micro_batches_give_the_step_of_the_whole_batch(
     tmp_path: Path, accumulation_steps: int
 ) -> None:
-    # Without batch normalisation and dropout, which see each part by itself.
+    # Without batch normalisation and dropout, which see each micro-batch by itself.
     whole_config = replace(TRAIN_CONFIG, epochs=2, optimizer="sgd")
-    in_parts_config = replace(whole_config, accumulation_steps=accumulation_steps)
-    whole, in_parts = (
-        run(tmp_path / name, build("mlp"), config)
-        for name, config in (("whole", whole_config), ("parts", in_parts_config))
+    split_config = replace(whole_config, accumulation_steps=accumulation_steps)
+    whole, split = (
+        train_in(tmp_path / name, build("mlp"), config)
+        for name, config in (("whole", whole_config), ("split", split_config))
     )
-    assert 0 < largest_difference(whole.best_weights, in_parts.best_weights) < 1e-5
+    assert 0 < largest_difference(whole.best_weights, split.best_weights) < 1e-5
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_leaves_no_model(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_it_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
 def test_the_best_epochs_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
     # Validated on wrong labels, the network gets worse while it learns.
     wrong = Split(VALIDATION.images, (VALIDATION.labels + 1) % 10)
-    result = run(tmp_path, build_model(), TRAIN_CONFIG, (TRAIN, wrong))
+    result = train_in(tmp_path, build_model(), TRAIN_CONFIG, (TRAIN, wrong))
     assert result.best.epoch < len(result.history)
     model = build_model()
     model.load_state_dict(result.best_weights)
@@ -162,7 +162,7 @@ def test_muon_brings_the_singular_values_of_an_update_near_one(shape: tuple[int,
     assert singular_values.max() < 1.5
 
 
-def test_a_device_that_is_not_there_is_one_sentence() -> None:
+def test_a_missing_device_is_one_sentence() -> None:
     assert choose_device("cpu") == CPU
     if not torch.backends.mps.is_available():
         with pytest.raises(UserError, match=r"train\.device = 'mps'"):

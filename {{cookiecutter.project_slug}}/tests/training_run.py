@@ -1,10 +1,11 @@
-"""A training run that takes a second: called by a test, in a process of its own, or by torchrun.
+"""Training that takes a second: called by a test, in a process of its own, or by torchrun.
 
 Usage, from the project's root folder: torchrun --standalone --nproc-per-node 2 \
     -m tests.training_run FOLDER NUM_IMAGES NUM_EPOCHS {mlp,cnn,vit} [EPOCH RANK SIGNAL]
 
 With a SIGNAL, the process of that rank sends it to itself after that epoch, the first time it is
-started. The weights of the Vision Transformer are sharded.
+started. The CNN has batch normalisation and accumulates gradients over two micro-batches; the
+weights of the Vision Transformer are sharded.
 """
 
 import os
@@ -23,19 +24,19 @@ from package_name.data.dataset import Split
 from package_name.models.cnn import CNN
 from package_name.models.normalize import Normalize
 from package_name.models.vit import ViT
-from package_name.training.checkpoint import load_run
+from package_name.training.checkpoint import load_checkpoint
 from package_name.training.distributed import (
-    ALONE,
-    World,
-    join_world,
-    leave,
+    SINGLE_PROCESS,
+    Process,
+    exit_without_cleanup,
+    process_group,
 )
 from package_name.training.interruption import (
     EXIT_CODE,
     TrainingStoppedError,
 )
-from package_name.training.loop import TrainResult, train
-from package_name.training.run import EpochResult
+from package_name.training.loop import train
+from package_name.training.state import EpochResult, TrainState
 
 CPU = torch.device("cpu")
 TRAIN_CONFIG = TrainConfig(
@@ -63,7 +64,13 @@ TRAIN_CONFIG = TrainConfig(
 # Adam divides by gradients however small, so rounding errors grow; SGD keeps them small.
 CONFIGS = {
     "mlp": TRAIN_CONFIG,
-    "cnn": replace(TRAIN_CONFIG, optimizer="sgd", learning_rate=0.02, horizontal_flip=True),
+    "cnn": replace(
+        TRAIN_CONFIG,
+        optimizer="sgd",
+        learning_rate=0.02,
+        horizontal_flip=True,
+        accumulation_steps=2,
+    ),
     "vit": replace(TRAIN_CONFIG, shard_weights=True, learning_rate=0.001, horizontal_flip=True),
 }
 
@@ -91,14 +98,14 @@ def build(network: str, dropout: float = 0.0) -> nn.Module:
     return nn.Sequential(Normalize([0.3], [0.38]), layers)
 
 
-def run(
+def train_in(
     folder: Path,
     model: nn.Module,
     config: TrainConfig = TRAIN_CONFIG,
     splits: tuple[Split, Split] | None = None,
-    world: World = ALONE,
+    process: Process = SINGLE_PROCESS,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
-) -> TrainResult:
+) -> TrainState:
     """Train with the checkpoint in `folder`; without `splits`, on noise."""
     train_split, validation_split = splits or (noise(200, seed=0), noise(101, seed=1))
     return train(
@@ -109,33 +116,33 @@ def run(
         device=CPU,
         checkpoint=folder / "last.pt",
         fingerprint="small",
-        world=world,
+        process=process,
         on_epoch=on_epoch,
     )
 
 
-def run_on_noise(
+def train_on_noise(
     folder: Path,
     num_images: int,
     num_epochs: int,
     network: str,
-    world: World = ALONE,
+    process: Process = SINGLE_PROCESS,
     on_epoch: Callable[[int], None] = lambda _: None,
-) -> TrainResult:
-    """What a process of its own trains. The MLP has dropout, whose masks have to go on, too."""
-    return run(
+) -> TrainState:
+    """What a process of its own trains. The MLP has dropout, whose masks have to be the same."""
+    return train_in(
         folder,
         build(network, dropout=0.2 if network == "mlp" else 0.0),
         replace(CONFIGS[network], epochs=num_epochs),
         (noise(num_images, seed=0), noise(101, seed=1)),
-        world,
+        process,
         lambda result: on_epoch(result.epoch),
     )
 
 
-def saved_run(folder: Path) -> dict[str, Any]:
-    """The state in a run's checkpoint, which has to be whole."""
-    state = load_run(folder / "last.pt")
+def saved_state(folder: Path) -> dict[str, Any]:
+    """The state in a checkpoint, which has to be undamaged."""
+    state = load_checkpoint(folder / "last.pt")
     assert state is not None
     return state
 
@@ -148,18 +155,20 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
 
 def main(folder: str, num_images: str, num_epochs: str, network: str, *signal: str) -> None:
     is_first_start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
-    with join_world(CPU) as world:
+    with process_group(CPU) as process:
 
         def send_signal(epoch: int) -> None:
-            if is_first_start and signal[:2] == (str(epoch), str(world.rank)):
+            if is_first_start and signal[:2] == (str(epoch), str(process.rank)):
                 os.kill(os.getpid(), int(signal[2]))
 
-        run_on_noise(Path(folder), int(num_images), int(num_epochs), network, world, send_signal)
+        train_on_noise(
+            Path(folder), int(num_images), int(num_epochs), network, process, send_signal
+        )
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except TrainingStoppedError:
-        leave(EXIT_CODE)
-    leave(0)
+        exit_without_cleanup(EXIT_CODE)
+    exit_without_cleanup(0)

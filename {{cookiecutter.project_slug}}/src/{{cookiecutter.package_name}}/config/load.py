@@ -1,13 +1,12 @@
-"""Read `params.yaml` and refuse what cannot be used, before any stage works."""
+"""Read `params.yaml`, and reject invalid values before any stage starts."""
 
-import re
-from collections.abc import Hashable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ..errors import UserError
 from .rules import conflicts
@@ -17,34 +16,14 @@ PARAMS_FILE = Path("params.yaml")
 
 
 class ConfigError(UserError):
-    """A value in `params.yaml` that cannot be used; the message names key and value."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: no key comes twice, and 1e-3 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if (name := str(key.value)) in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {name} comes twice", problem_mark=key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1, which PyYAML follows, wants a point in such a number, and takes 1e-3 for a text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+    """An invalid value in `params.yaml`; the message names key and value."""
 
 
 def load_config(path: Path = PARAMS_FILE) -> Config:
     """Read and check `params.yaml`.
 
     Raises:
-        ConfigError: one line per wrong, missing or unknown key, with its value and what is right.
+        ConfigError: one line per invalid, missing or unknown key, with its value and what is valid.
     """
     return parse_config(read_params(path), path)
 
@@ -64,7 +43,7 @@ def read_params(path: Path = PARAMS_FILE) -> str:
 
 
 def parse_config(text: str, path: Path = PARAMS_FILE) -> Config:
-    """Check a text that is, or is to be, in `params.yaml`.
+    """Check the text of `params.yaml`, or what is to be written there.
 
     Raises:
         ConfigError: as from `load_config`.
@@ -84,16 +63,18 @@ def parse_config(text: str, path: Path = PARAMS_FILE) -> Config:
 def parse_yaml(text: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
     """The sections of `params.yaml`, unchecked.
 
+    DVC uses the same reader, YAML 1.2. In YAML 1.1, 1e-3 is a string and 010 is 8.
+
     Raises:
-        ConfigError: it is not YAML, a key comes twice, or there are no sections.
+        ConfigError: invalid YAML, a duplicate key, or no sections.
     """
     try:
-        params = yaml.load(text, _Loader)  # noqa: S506, a SafeLoader
-    except yaml.MarkedYAMLError as error:
+        params = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{path}{place}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:  # a control character; a date such as 2026-13-01
+    except (YAMLError, ValueError) as error:  # a control character; a date such as 2026-13-01
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(params, dict):
         sections = ", ".join(field.name for field in fields(Config))

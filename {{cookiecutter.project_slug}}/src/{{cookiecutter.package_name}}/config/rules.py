@@ -1,15 +1,17 @@
-"""Which values of `params.yaml` cannot be used together."""
+"""Combinations of values in `params.yaml` that cannot work."""
 
 from collections.abc import Iterator
 
 from .schema import Config
 
-MIN_NORMALIZED = 4  # images; on digits parts of 4 cost nothing, of 2 half a point, of 1 everything
+# Images per micro-batch for batch normalisation. Measured on digits: 4 cost no accuracy, 2 half a
+# point, and 1 leaves a model of 15 %, as every image is normalised to the same mean.
+MIN_NORMALIZED = 4
 MIN_CNN_SIZE = 4  # pixels; the CNN halves the sides twice
 
 
 def conflicts(config: Config) -> Iterator[str]:
-    """One sentence for each conflict: a key, its value, and what would be right."""
+    """Yield one sentence for each conflict: a key, its value, and what would be valid."""
     yield from _fetch_conflicts(config)
     yield from _size_conflicts(config)
     yield from _batch_conflicts(config)
@@ -42,11 +44,12 @@ def _size_conflicts(config: Config) -> Iterator[str]:
 def _batch_conflicts(config: Config) -> Iterator[str]:
     train, name = config.train, config.model.name
     minimum = 1 if name == "vit" else MIN_NORMALIZED  # a vit has no batch normalisation
-    part = train.batch_size // train.accumulation_steps
-    if part < minimum:
+    images = train.batch_size // train.accumulation_steps
+    if images < minimum:
         yield (
             f"train.accumulation_steps = {train.accumulation_steps}: splits train.batch_size = "
-            f"{train.batch_size} into parts of {part}; model.name = {name} needs at least {minimum}"
+            f"{train.batch_size} into micro-batches of {images}; model.name = {name} needs at "
+            f"least {minimum}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The keys of `params.yaml`, with types and ranges. The string below a field explains it."""
+"""The keys of `params.yaml`, with types and ranges. The docstring below a field explains it."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ def _integer(value: object) -> object:
     return value
 
 
-# Strict: no boolean and no text where a number is wanted. `1` is a right value for a float.
+# Strict: a boolean or a string is not a number. An integer is a valid float.
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # scikit-learn takes 32 bits
@@ -25,6 +25,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
+NetworkName = Literal["cnn", "resnet", "vit"]
 
 CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -36,7 +37,7 @@ class FetchConfig:
     dataset: DatasetName
     """The data set to read; `image-folder` is the user's own images."""
     base_url: str | None
-    """A mirror, or a folder as file:///a/folder; None is the official place."""
+    """A mirror, or a folder as file:///a/folder; None is the official source."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -48,13 +49,13 @@ class PrepareConfig:
     image_size: Count
     """Side in pixels; images are cropped to a square and scaled to it."""
     validation_fraction: SplitFraction
-    """Part of the images that are not in the test split."""
+    """Share of the images that are not in the test split."""
     test_fraction: SplitFraction
-    """Part of all images; not used where the data set comes with a test set of its own."""
+    """Share of all images; unused where the data set comes with its own test set."""
     limit: Count | None
-    """Keep only so many images of each split; None keeps all."""
+    """Maximum number of images in each split; None keeps all."""
     seed: Seed
-    """Decides which image goes into which split."""
+    """Random seed of the split."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -62,9 +63,9 @@ class CNNConfig:
     """See `models/cnn.py`."""
 
     width: Count
-    """Channels of the first stage; each further one has twice as many."""
+    """Channels of the first stage; each later stage doubles them."""
     dropout: Share
-    """Part of the last features that is dropped at random in each training step."""
+    """Share of the last features that each training step sets to zero at random."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -72,7 +73,7 @@ class ResNetConfig:
     """See `models/resnet.py`."""
 
     width: Count
-    """Channels of the first stage; each further one has twice as many."""
+    """Channels of the first stage; each later stage doubles them."""
     num_blocks: Count
     """Residual blocks in each of the three stages; 3 gives ResNet-20."""
 
@@ -82,23 +83,23 @@ class ViTConfig:
     """See `models/vit.py`."""
 
     patch_size: Count
-    """Side of a patch in pixels; divides `prepare.image_size`."""
+    """Side of a patch in pixels; must divide `prepare.image_size`."""
     width: Count
-    """Length of a token's vector; a multiple of `num_heads`."""
+    """Embedding size of a token; a multiple of `num_heads`."""
     depth: Count
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     num_heads: Count
     """Attention heads in each block."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class ModelConfig:
-    """Which architecture; only the section of that name is read."""
+    """The architecture, and the settings of each."""
 
-    name: Literal["cnn", "resnet", "vit"]
-    """The section that is read."""
+    name: NetworkName
+    """The architecture; only the section of that name is read."""
     cnn: CNNConfig
-    """A small network in the manner of VGG."""
+    """A small VGG-style network."""
     resnet: ResNetConfig
     """A residual network for small images."""
     vit: ViTConfig
@@ -107,48 +108,48 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class TrainConfig:
-    """The training loop's knobs."""
+    """Settings of the training loop."""
 
     seed: Seed
-    """Decides initial weights, shuffling, augmentation and dropout."""
+    """Random seed of initial weights, shuffling, augmentation and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"]
-    """`auto` takes a GPU where there is one."""
+    """`auto` uses a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16", "float16"]
-    """What networks calculate in; `auto` takes bfloat16 where the hardware has it."""
+    """Type of mixed precision; `auto` is bfloat16 if the hardware has it, else float32."""
     data_location: Literal["auto", "device", "disk"]
-    """Where images lie; `auto` takes the device where half of its free memory is enough."""
+    """Where training images are kept; `auto` is the device if half its free memory is enough."""
     compile: Flag
-    """Use torch.compile: slow to start, for long runs on a GPU."""
+    """Use torch.compile: slow to start, so for long training on a GPU."""
     fused_loss: Flag
     """Compute the loss by the Triton kernel in `training/kernels.py`; needs `device: cuda`."""
     sync_batch_norm: Flag
-    """Of several processes: normalise over the whole batch, which gives the result of one."""
+    """With several processes: normalise by the statistics of the whole batch, as one would."""
     shard_weights: Flag
-    """Of several processes: FSDP2, where each keeps a part of a ViT's weights."""
+    """With several processes: FSDP2, each keeps a shard of a ViT's weights."""
     epochs: Count
-    """Passes over the training split, at most."""
+    """Maximum number of passes over the training split."""
     batch_size: Count
-    """Images in a step: the global batch size, over all processes and parts together."""
+    """Images per step: the global batch size, over all processes and micro-batches."""
     accumulation_steps: Count
-    """Parts that a batch is worked through in, one after the other, where memory is short."""
+    """Micro-batches per step, one after the other, with accumulated gradients; saves memory."""
     optimizer: Literal["adamw", "sgd", "muon"]
-    """What turns gradients into steps."""
+    """The rule that turns gradients into an update of the weights."""
     learning_rate: Positive
-    """The highest of the schedule."""
+    """Peak of the schedule."""
     weight_decay: NonNegative
-    """How strongly matrices and filters are pulled towards zero."""
+    """Weight decay of matrices and filters; biases and normalisation have none."""
     schedule: Literal["one-cycle", "cosine"]
-    """How the learning rate rises and falls."""
+    """How the learning rate rises to its peak and falls to almost 0."""
     label_smoothing: Share
-    """Part of each label that is spread evenly over all classes."""
+    """Share of each label that is spread evenly over all classes."""
     ema_decay: Share
-    """Above 0: keep a moving average of the weights, and use that."""
+    """Above 0: evaluate and export an exponential moving average of the weights."""
     crop_padding: Annotated[int, Field(strict=True, ge=0)]
-    """Pixels that an image may be shifted by, in each direction."""
+    """Augmentation: shift each image by up to so many pixels, in each direction."""
     horizontal_flip: Flag
-    """Mirror half of the images, at random."""
+    """Augmentation: mirror half of the images, at random."""
     patience: Count
-    """Stop after so many epochs without a better validation accuracy."""
+    """Stop after this many epochs without a better validation accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -156,23 +157,23 @@ class EvaluateConfig:
     """How the test set's metrics and their intervals are computed."""
 
     bootstrap_samples: Annotated[int, Field(strict=True, ge=100)]
-    """Resamples behind each 95 % interval."""
+    """Bootstrap resamples behind each 95 % interval."""
     num_bins: Annotated[int, Field(strict=True, ge=2)]
     """Bins of the reliability diagram and of the expected calibration error."""
     test_time_augmentation: Flag
-    """Also measure the mean over shifted images, reported apart."""
+    """Also measure the mean over shifted images, reported separately."""
     seed: Seed
-    """Decides the resamples."""
+    """Random seed of the resamples."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class GateConfig:
-    """What a candidate has to reach to be let through."""
+    """What a candidate has to reach to be released."""
 
     min_accuracy: Fraction
-    """The floor, whatever the champion does."""
+    """Lowest allowed test accuracy, whatever the champion's is."""
     max_accuracy_drop: Fraction
-    """How much worse than the champion is still let through."""
+    """Allowed drop of the test accuracy below the champion's."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -180,9 +181,9 @@ class ExportConfig:
     """The ONNX file, and how far its logits may be from PyTorch's."""
 
     opset: Annotated[int, Field(strict=True, ge=18, le=25)]
-    """Version of ONNX's operators, out of those that PyTorch's exporter writes."""
+    """ONNX operator set version, of those that PyTorch's exporter writes."""
     max_logit_error: Positive
-    """Largest difference to PyTorch's logits on the test split."""
+    """Largest allowed difference from PyTorch's logits on the test split."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

@@ -1,7 +1,7 @@
 """What each switch of params.yaml brings, over several seeds: `make bench-train`.
 
-Writes docs/ablation.md and docs/ablation.svg. Accuracy is that on the validation split: the test
-split is for the final model alone.
+Writes docs/ablation.md and docs/ablation.svg. Accuracy is that of the validation split: the test
+split is only for the final model.
 """
 
 import argparse
@@ -29,9 +29,10 @@ from ..provenance import describe_hardware
 from ..reporting.panels import BLUE, LIGHT_BLUE, STYLE
 from ..stages._main import run
 from ..training.device import choose_device
-from ..training.loop import TrainResult, train
+from ..training.loop import train
+from ..training.state import TrainState
 
-MARGIN = 0.005  # below the mean accuracy of the reference: what a run has to reach
+MARGIN = 0.005  # how far below the mean accuracy of the reference the goal is
 REFERENCE = "as in `params.yaml`"
 SWITCHES: dict[str, dict[str, Any]] = {
     REFERENCE: {},
@@ -52,20 +53,20 @@ NEEDS: dict[str, tuple[Callable[[torch.device], bool], str]] = {
 
 
 @dataclass
-class Runs:
-    """Of one switch, a value for each seed. curves: seconds so far and accuracy by epoch."""
+class Measurements:
+    """Of one switch, a value for each seed. curves: by epoch, the seconds so far and accuracy."""
 
     speeds: list[float] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     curves: list[list[tuple[float, float]]] = field(default_factory=list)
 
-    def add(self, result: TrainResult, num_images: int) -> None:
-        # The first epoch also warms up, and compiles.
-        steady = [row.images_per_second for row in result.history[1:] or result.history]
+    def add(self, state: TrainState, num_images: int) -> None:
+        # The first epoch includes warm-up, and compilation.
+        steady = [row.images_per_second for row in state.history[1:] or state.history]
         self.speeds.append(statistics.median(steady))
-        self.accuracies.append(result.best.validation_accuracy)
-        seconds = itertools.accumulate(num_images / row.images_per_second for row in result.history)
-        accuracies = (row.validation_accuracy for row in result.history)
+        self.accuracies.append(state.best.validation_accuracy)
+        seconds = itertools.accumulate(num_images / row.images_per_second for row in state.history)
+        accuracies = (row.validation_accuracy for row in state.history)
         self.curves.append(list(zip(seconds, accuracies, strict=True)))
 
     def seconds_to(self, goal: float) -> str:
@@ -91,30 +92,30 @@ class Runs:
 def main() -> None:
     """Train with every switch, and write table and plot."""
     parser = argparse.ArgumentParser(description="Measure what each switch of params.yaml brings.")
-    parser.add_argument("--epochs", type=int, help="of each run; without it, those of params.yaml")
+    parser.add_argument("--epochs", type=int, help="of each training; default: as in params.yaml")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     config, info = load_config(), load_info(PREPARED)
     if arguments.epochs:
         config = replace(config, train=replace(config.train, epochs=arguments.epochs))
     device = choose_device(config.train.device)
-    runs = {name: Runs() for name in SWITCHES if not _missing(name, device)}
-    # Seed by seed, so that a slow minute of the machine is shared by all.
-    for seed, name in tqdm(list(itertools.product(range(arguments.seeds), runs)), disable=None):
-        runs[name].add(_run(config, info, seed, SWITCHES[name]), info.num_images("train"))
-    text = _document(runs, config, info, arguments.seeds)
+    measured = {name: Measurements() for name in SWITCHES if not _missing(name, device)}
+    # Seed by seed, so that a slow minute of the machine affects all switches alike.
+    for seed, name in tqdm(list(itertools.product(range(arguments.seeds), measured)), disable=None):
+        measured[name].add(_train(config, info, seed, SWITCHES[name]), info.num_images("train"))
+    text = _document(measured, config, info, arguments.seeds)
     write_text(DOCS / "ablation.md", text)
-    _plot(runs)
+    _plot(measured)
     print(text, end="")
 
 
 def _missing(name: str, device: torch.device) -> str:
-    """What this machine lacks for a switch; empty where it has all."""
+    """What this machine lacks for a switch, or nothing."""
     needs = (NEEDS[key] for key in SWITCHES[name] if key in NEEDS)
     return ", ".join(what for is_there, what in needs if not is_there(device))
 
 
-def _run(config: Config, info: DatasetInfo, seed: int, changes: dict[str, Any]) -> TrainResult:
+def _train(config: Config, info: DatasetInfo, seed: int, changes: dict[str, Any]) -> TrainState:
     settings = replace(config.train, seed=seed, patience=config.train.epochs, **changes)
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -129,19 +130,21 @@ def _run(config: Config, info: DatasetInfo, seed: int, changes: dict[str, Any]) 
         )
 
 
-def _document(runs: dict[str, Runs], config: Config, info: DatasetInfo, num_seeds: int) -> str:
-    reference = runs[REFERENCE]
+def _document(
+    measured: dict[str, Measurements], config: Config, info: DatasetInfo, num_seeds: int
+) -> str:
+    reference = measured[REFERENCE]
     goal = round(statistics.mean(reference.accuracies) - MARGIN, 3)
     rows = [
-        f"| {name} | {r.speed:,.0f} | {r.speed / reference.speed:.2f} "
-        f"| {statistics.mean(r.accuracies):.4f} ± {r.spread:.4f} | {r.seconds_to(goal)} |"
-        for name, r in runs.items()
+        f"| {name} | {m.speed:,.0f} | {m.speed / reference.speed:.2f} "
+        f"| {statistics.mean(m.accuracies):.4f} ± {m.spread:.4f} | {m.seconds_to(goal)} |"
+        for name, m in measured.items()
     ]
     device = choose_device(config.train.device)
     rows += [
         f"| {name} | needs {_missing(name, device)} | | | |"
         for name in SWITCHES
-        if name not in runs
+        if name not in measured
     ]
     today = datetime.now(UTC).date().isoformat()
     lines = [
@@ -150,7 +153,7 @@ def _document(runs: dict[str, Runs], config: Config, info: DatasetInfo, num_seed
         f"{info.name}, {config.model.name}, {config.train.epochs} epochs, {num_seeds} seeds; one "
         "switch is changed at a time.",
         "",
-        f"| switch | images/s | times | validation accuracy | seconds to {goal} |",
+        f"| switch | images/s | speed-up | validation accuracy | seconds to {goal} |",
         "|---|---:|---:|---:|---:|",
         *rows,
         "",
@@ -163,14 +166,15 @@ def _document(runs: dict[str, Runs], config: Config, info: DatasetInfo, num_seed
     return "\n".join(lines) + "\n"
 
 
-def _plot(runs: dict[str, Runs]) -> None:
-    names = [name.replace("`", "") for name in runs][::-1]
-    speeds = [r.speed for r in runs.values()][::-1]
-    means = [100 * statistics.mean(r.accuracies) for r in runs.values()][::-1]
-    spreads = [100 * r.spread for r in runs.values()][::-1]
+def _plot(measured: dict[str, Measurements]) -> None:
+    names = [name.replace("`", "") for name in measured][::-1]
+    rows = list(measured.values())[::-1]
+    speeds = [row.speed for row in rows]
+    means = [100 * statistics.mean(row.accuracies) for row in rows]
+    spreads = [100 * row.spread for row in rows]
     with style.context(STYLE):
         figure, (left, right) = plt.subplots(
-            1, 2, sharey=True, figsize=(9, 0.8 + 0.36 * len(runs)), layout="constrained"
+            1, 2, sharey=True, figsize=(9, 0.8 + 0.36 * len(rows)), layout="constrained"
         )
         left.barh(names, speeds, color=LIGHT_BLUE)
         left.set(title="Images per second")

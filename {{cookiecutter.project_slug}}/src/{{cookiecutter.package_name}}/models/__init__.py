@@ -1,6 +1,7 @@
 """The networks, one file each, and the function that builds the chosen one."""
 
 from dataclasses import asdict
+from typing import assert_never
 
 from torch import nn
 
@@ -15,8 +16,8 @@ from .vit import ViT
 def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
     """The network that `params.yaml` names, behind the normalisation of its training data.
 
-    Takes pixels (N, C, H, W) from 0 to 255, gives logits (N, num_classes). Sizes that do not fit
-    are refused where `params.yaml` is read.
+    Takes pixels (N, C, H, W) from 0 to 255, gives logits (N, num_classes). Sizes that the network
+    cannot take are refused where `params.yaml` is read (`config/rules.py`).
     """
     channels, size, num_classes = info.image.channels, info.image.height, len(info.classes)
     network: nn.Module
@@ -27,9 +28,11 @@ def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
             network = ResNet(channels, num_classes, **asdict(config.resnet))
         case "vit":
             network = ViT(channels, num_classes, image_size=size, **asdict(config.vit))
+        case _:
+            assert_never(config.name)  # mypy: a name in `ModelConfig` that has no case here
     return nn.Sequential(Normalize(info.mean, info.std), network)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers training may change."""
+    """The number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

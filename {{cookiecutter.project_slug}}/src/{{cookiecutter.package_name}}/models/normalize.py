@@ -1,4 +1,4 @@
-"""Pixels to what a network likes to see, as its first layer."""
+"""Normalisation of pixels, as a network's first layer."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 class Normalize(nn.Module):
     """Scale pixels from 0..255 to zero mean and unit variance by channel.
 
-    Being a layer, it is trained, saved and exported with the network: whoever holds the model
-    file cannot normalise in another way. Takes (N, C, H, W) of any type, gives float32.
+    As a layer, it is saved and exported with the network, so no user of the model file can
+    normalise in another way. Takes (N, C, H, W) of any type, gives float32.
+
+    mean, std: by channel, on the scale 0 to 1.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 def predict_logits(
     model: nn.Module, images: npt.NDArray[np.uint8], batch_size: int = 512
 ) -> npt.NDArray[np.float32]:
-    """Logits (N, num_classes) of pixels (N, C, H, W), computed where the model's weights are."""
+    """Logits (N, num_classes) of pixels (N, C, H, W), computed on the model's device."""
     device = next(model.parameters()).device
     model.eval()
     batches = [

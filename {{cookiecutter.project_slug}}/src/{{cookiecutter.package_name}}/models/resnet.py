@@ -1,4 +1,4 @@
-"""The residual network for small pictures.
+"""The residual network for small images.
 
 He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385,
 section 4.2: three stages of `num_blocks` blocks; width 16 with 3, 5, 7, 9 blocks gives

@@ -5,12 +5,11 @@ Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recog
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class ViT(nn.Module):
-    """Cuts a picture into patches, and reads them as a sequence behind a class token.
+    """Cuts an image into patches, and reads them as a sequence after a class token.
 
     Takes (N, in_channels, image_size, image_size); gives logits (N, num_classes).
     `image_size` must be a multiple of `patch_size`, and `width` of `num_heads`.
@@ -32,7 +31,7 @@ class ViT(nn.Module):
         self.patchify = nn.Conv2d(in_channels, width, kernel_size=patch_size, stride=patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.empty(1, 1 + num_patches, width))
-        self.blocks = nn.Sequential(*(TransformerBlock(width, num_heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(_transformer_block(width, num_heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
         nn.init.trunc_normal_(self.positions, std=0.02)
@@ -47,36 +46,14 @@ class ViT(nn.Module):
         return logits
 
 
-class TransformerBlock(nn.Module):
-    """Self-attention, then a two-layer perceptron, each added to what comes in."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, num_heads)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        out: Tensor = x + self.mlp(self.norm2(x))
-        return out
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2)."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.to_qkv = nn.Linear(width, 3 * width)
-        self.project = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # (N, T, 3 * width) -> three of (N, num_heads, T, width / num_heads)
-        qkv = self.to_qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*qkv.unbind(0))
-        out: Tensor = self.project(mixed.transpose(1, 2).flatten(2))  # (N, T, width)
-        return out
+def _transformer_block(width: int, num_heads: int) -> nn.Module:
+    """Compute x + attention(norm(x)), then x + mlp(norm(x)); takes and gives (N, T, width)."""
+    return nn.TransformerEncoderLayer(
+        width,
+        num_heads,
+        dim_feedforward=4 * width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )

@@ -1,9 +1,10 @@
 """Stage 3: train, and write `checkpoints/best.pt`, `metrics/train.json` and the learning curves.
 
 On SIGTERM it saves its state and exits with code 143; the same command then continues. `torchrun`
-starts it as several processes, of which the first writes the files; its own exit code is then 1.
+starts it as several processes, of which rank 0 writes the files; its own exit code is then 1.
 """
 
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,10 +20,10 @@ from ..paths import BEST_MODEL, CHECKPOINTS, CURVES, METRICS, PREPARED, TRAINING
 from ..provenance import describe_hardware, run_fingerprint
 from ..training.checkpoint import save_model
 from ..training.device import choose_device
-from ..training.distributed import World, join_world, leave
+from ..training.distributed import Process, exit_without_cleanup, process_group
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
-from ..training.loop import TrainResult, train
-from ..training.run import EpochResult
+from ..training.loop import train
+from ..training.state import EpochResult
 from ._main import run
 
 
@@ -32,8 +33,8 @@ def main() -> None:
     device = choose_device(config.train.device)
     torch.manual_seed(config.train.seed)
     model = build_model(config.model, info)
-    with join_world(device) as world, _live(world) as log:
-        result = train(
+    with process_group(device) as process, _live(process) as log:
+        state = train(
             model,
             load_split(PREPARED, "train"),
             load_split(PREPARED, "validation"),
@@ -41,32 +42,34 @@ def main() -> None:
             device=device,
             checkpoint=CHECKPOINTS / "last.pt",
             fingerprint=run_fingerprint(config, info),
-            world=world,
+            process=process,
             on_epoch=log,
         )
-    if not world.is_main:
+    if not process.is_main:
         return
-    save_model(result.best_weights, config.model, info, BEST_MODEL)
-    rows = [asdict(epoch) for epoch in result.history]
+    save_model(state.best_weights, config.model, info, BEST_MODEL)
+    rows = [asdict(epoch) for epoch in state.history]
     write_csv(CURVES, rows[0], (row.values() for row in rows))
     summary = {
-        "epochs": len(result.history),
-        "best_epoch": result.best.epoch,
-        "best_validation_accuracy": result.best.validation_accuracy,
+        "epochs": len(state.history),
+        "best_epoch": state.best.epoch,
+        "best_validation_accuracy": state.best.validation_accuracy,
         "num_parameters": count_parameters(model),
-        "seconds": round(result.seconds, 2),
-        "images_per_second": round(_median_speed(result), 1),
+        "seconds": round(state.seconds, 2),
+        "images_per_second": round(
+            statistics.median(epoch.images_per_second for epoch in state.history), 1
+        ),
         "device": device.type,
-        "num_processes": world.size,
+        "num_processes": process.world_size,
         "hardware": describe_hardware(device),
     }
     write_json(TRAINING, summary)
 
 
 @contextmanager
-def _live(world: World) -> Iterator[Callable[[EpochResult], None]]:
+def _live(process: Process) -> Iterator[Callable[[EpochResult], None]]:
     """Shows each epoch in DVC's plots and in VS Code while training goes on."""
-    if not world.is_main:
+    if not process.is_main:
         yield lambda _: None
         return
     with Live(str(METRICS / "live"), dvcyaml=None, save_dvc_exp=False) as live:
@@ -82,15 +85,10 @@ def _log(live: Live, epoch: EpochResult) -> None:
     live.make_summary()
 
 
-def _median_speed(result: TrainResult) -> float:
-    speeds = sorted(row.images_per_second for row in result.history)
-    return speeds[len(speeds) // 2]
-
-
 if __name__ == "__main__":
     try:
         run(main)
     except TrainingStoppedError:
         print("stopped by SIGTERM; the state is saved, and the same command continues")
-        leave(EXIT_CODE)
-    leave(0)
+        exit_without_cleanup(EXIT_CODE)
+    exit_without_cleanup(0)

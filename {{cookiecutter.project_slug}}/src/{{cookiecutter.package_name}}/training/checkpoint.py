@@ -1,4 +1,4 @@
-"""Checkpoints: files that are whole or not there, and that only the run that wrote them resumes."""
+"""Checkpoints: files that are either complete or absent, for the same code, data and settings."""
 
 import io
 import warnings
@@ -29,13 +29,13 @@ def _to_bytes(state: dict[str, Any]) -> bytes:
 def save_model(
     weights: dict[str, Tensor], config: ModelConfig, info: DatasetInfo, path: Path
 ) -> None:
-    """Save a network with all that `load_model` needs to build it again."""
+    """Save a network's weights with all that `load_model` needs to build it again."""
     state = {"weights": weights, "config": asdict(config), "dataset": asdict(info)}
     write_scratch(path, _to_bytes(state)).replace(path)
 
 
 def load_model(path: Path, device: torch.device) -> nn.Sequential:
-    """The network that `save_model` saved, ready to predict.
+    """The network that `save_model` saved, in evaluation mode.
 
     Raises:
         UserError: there is no such file; train first.
@@ -49,8 +49,8 @@ def load_model(path: Path, device: torch.device) -> nn.Sequential:
     return model.to(device).eval()
 
 
-def save_run(state: dict[str, Any], path: Path) -> None:
-    """Save a run's state with its SHA-256, and keep the state before it as `previous.pt`.
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Save a training state with its SHA-256, and keep the one before it as `previous.pt`.
 
     A crash at any moment leaves at least one of the two whole.
     """
@@ -61,8 +61,8 @@ def save_run(state: dict[str, Any], path: Path) -> None:
     scratch.replace(path)
 
 
-def load_run(path: Path) -> dict[str, Any] | None:
-    """The state that `save_run` wrote, or None if the file is not as it was written."""
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state that `save_checkpoint` wrote, or None if the file is not as it was written."""
     content = path.read_bytes()
     content, digest = content[:-DIGEST_SIZE], content[-DIGEST_SIZE:]
     if sha256([content]).encode() != digest:
@@ -72,14 +72,14 @@ def load_run(path: Path) -> dict[str, Any] | None:
 
 
 def load_unfinished(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The newest whole state, if it is of an interrupted run with this fingerprint.
+    """The newest undamaged state, if it is of an interrupted run with this fingerprint.
 
-    A damaged file is passed over for the one before it, with a warning.
+    A damaged file is skipped with a warning, and the one before it is used.
     """
     for candidate in (path, path.with_name(PREVIOUS)):
         if not candidate.exists():
             continue
-        if state := load_run(candidate):
+        if state := load_checkpoint(candidate):
             resumable = state["fingerprint"] == fingerprint and not state["finished"]
             return state if resumable else None
         warnings.warn(f"{candidate} is damaged and not used", stacklevel=2)

@@ -1,9 +1,12 @@
-"""Where training runs."""
+"""Where training runs, and in which floating-point type networks calculate there."""
+
+from typing import Literal
 
 import torch
-from torch import Tensor
 
 from ..errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -18,20 +21,28 @@ def choose_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if name == "auto":
-        return torch.device(next(kind for kind, is_there in available.items() if is_there))
+        return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
     if not available[name]:
         raise UserError(f"train.device = {name!r}: not available here; auto picks one that is")
     return torch.device(name)
 
 
-def get_random_state(device: torch.device) -> Tensor:
-    """Where the random numbers of a device are; dropout draws from them."""
-    module = torch if device.type == "cpu" else torch.get_device_module(device)
-    state: Tensor = module.get_rng_state()
-    return state
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type for mixed precision (Micikevicius et al. 2017, arXiv:1710.03740).
+
+    Weights, their gradients and batch normalisation stay in float32. `auto` takes bfloat16 where
+    the device has it in hardware; emulated, it is slower than float32.
+    """
+    if precision != "auto":
+        dtype: torch.dtype = getattr(torch, precision)
+        return dtype
+    return torch.bfloat16 if _has_bfloat16(device) else torch.float32
 
 
-def set_random_state(device: torch.device, state: Tensor) -> None:
-    """Go back to where `get_random_state` was called."""
-    module = torch if device.type == "cpu" else torch.get_device_module(device)
-    module.set_rng_state(state)
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return False

@@ -1,4 +1,4 @@
-"""Machines that are taken away: SIGTERM is noted, and the training loop stops at the next step."""
+"""SIGTERM, which comes before a machine is taken away: the loop stops after the running step."""
 
 import signal
 import threading

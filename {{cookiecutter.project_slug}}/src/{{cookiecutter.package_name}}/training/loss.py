@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, *, fused: bool) -> Tensor:
-    """Sum over the batch of the label-smoothed cross-entropy (Szegedy et al. 2015, 1512.00567).
+    """Label-smoothed cross-entropy (Szegedy et al. 2015, arXiv:1512.00567), summed over the batch.
 
     Args:
         logits: float32 (N, num_classes).
         labels: int64 (N,).
-        smoothing: how much of a label is spread evenly over all classes.
-        fused: by the kernel in `kernels.py`, which needs a CUDA device.
+        smoothing: the part of each label that is spread evenly over all classes.
+        fused: use the Triton kernel in `kernels.py`, which needs a CUDA device.
     """
     if not fused:
         return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")

@@ -20,13 +20,16 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 class Muon(Optimizer):
     """Matrices and convolution filters get an orthogonal step; vectors get a normalised one.
 
+    `torch.optim.Muon` refuses everything but matrices, so a CNN could give it its last layer alone,
+    and all else would need a second optimizer with a second schedule. On matrices, both take the
+    same steps (with its `adjust_lr_fn="match_rms_adamw"`; it rounds to bfloat16).
+
     A filter (out, in, H, W) counts as a matrix (out, in * H * W). The step of a matrix has the
     length that AdamW's would have, so that its learning rates fit (Liu et al. 2025,
-    arXiv:2502.16982). That of a vector has a root mean square of 1. Jordan et al. leave vectors,
-    and the last layer, to AdamW; here one optimiser does all.
+    arXiv:2502.16982). That of a vector has a root mean square of 1.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float = 1e-3) -> None:
         super().__init__(groups, {"lr": lr, "momentum": MOMENTUM, "weight_decay": 0.0})
 
     @torch.no_grad()
@@ -38,9 +41,9 @@ class Muon(Optimizer):
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
-                average = state.setdefault("average", torch.zeros_like(weight))
-                average.lerp_(weight.grad, 1 - group["momentum"])
-                direction = _direction(weight.grad.lerp(average, group["momentum"]))  # Nesterov's
+                buffer = state.setdefault("momentum_buffer", torch.zeros_like(weight))
+                buffer.lerp_(weight.grad, 1 - group["momentum"])
+                direction = _direction(weight.grad.lerp(buffer, group["momentum"]))  # Nesterov's
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(direction.view_as(weight), alpha=-group["lr"])
 
