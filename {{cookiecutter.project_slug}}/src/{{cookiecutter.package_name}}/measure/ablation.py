@@ -27,7 +27,7 @@ from ..models import build_model
 from ..paths import DOCS, PREPARED
 from ..provenance import describe_hardware
 from ..reporting.panels import BLUE, LIGHT_BLUE, STYLE
-from ..stages._main import run
+from ..stages._main import run_main
 from ..training.device import choose_device
 from ..training.loop import TrainResult, train
 
@@ -182,4 +182,4 @@ def _plot(runs: dict[str, Runs]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

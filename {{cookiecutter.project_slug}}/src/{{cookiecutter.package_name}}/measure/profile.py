@@ -21,7 +21,7 @@ from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
 from ..reporting.panels import BLUE, STYLE
-from ..stages._main import run as stage
+from ..stages._main import run_main
 from ..training.device import choose_device
 from ..training.distributed import ALONE
 from ..training.loop import take_step
@@ -125,4 +125,4 @@ def _plot(rows: list[Row], title: str) -> None:
 
 
 if __name__ == "__main__":
-    stage(main)
+    run_main(main)

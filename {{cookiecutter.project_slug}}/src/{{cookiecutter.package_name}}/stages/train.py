@@ -23,7 +23,7 @@ from ..training.distributed import World, join_world, leave
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
 from ..training.loop import TrainResult, train
 from ..training.run import EpochResult
-from ._main import run
+from ._main import run_main
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def _median_speed(result: TrainResult) -> float:
 
 if __name__ == "__main__":
     try:
-        run(main)
+        run_main(main)
     except TrainingStoppedError:
         print("stopped by SIGTERM; the state is saved, and the same command continues")
         leave(EXIT_CODE)

@@ -73,14 +73,14 @@ def train(
         seed=config.seed,
         crop_padding=config.crop_padding,
         horizontal_flip=config.horizontal_flip,
-        share=world.share,
+        rank_slice=world.share,
     )
     validation = BatchLoader(
         validation_split,
         batch_size=1024,
         device=device,
         location=config.data_location,
-        share=world.share,
+        rank_slice=world.share,
     )
     num_images, num_steps = len(train_split), len(loader)
     run = TrainingRun(
