@@ -45,7 +45,7 @@ def test_the_shares_of_an_epoch_are_the_whole_epoch(size: int) -> None:
             device=CPU,
             crop_padding=1,
             horizontal_flip=True,
-            share=share,
+            rank_slice=share,
         )
 
     whole = list(loader(slice(None)).epoch(1))
