@@ -16,9 +16,7 @@ from package_name.stages.gate import read_champion
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GATE = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
-EVALUATE = EvaluateConfig(
-    bootstrap_samples=500, num_bins=15, test_time_augmentation=False, seed=0
-)
+EVALUATE = EvaluateConfig(bootstrap_samples=500, num_bins=15, test_time_augmentation=False, seed=0)
 
 
 def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") -> Result:
