@@ -12,9 +12,7 @@ from my_project.reporting.panels import PlotData
 from my_project.reporting.plots import write_plots
 
 NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
-CONFIG = EvaluateConfig(
-    bootstrap_samples=100, num_bins=10, test_time_augmentation=False, seed=0
-)
+CONFIG = EvaluateConfig(bootstrap_samples=100, num_bins=10, test_time_augmentation=False, seed=0)
 CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
