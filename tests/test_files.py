@@ -154,15 +154,6 @@ def test_every_yaml_toml_and_json_file_can_be_read(any_bake: Bake) -> None:
     assert {".json", ".toml", ".yaml"} <= set(suffixes)
 
 
-def test_every_link_leads_to_a_file_before_the_first_run_too(any_bake: Bake) -> None:
-    documents = [name for name in any_bake.files() if name.endswith(".md")]
-    assert "README.md" in documents
-    for name in documents:
-        links = re.findall(r"\]\(([^)#:]+)\)", any_bake.read(name))
-        folder = (any_bake.path / name).parent
-        assert [link for link in links if not (folder / link).exists()] == []
-
-
 def test_every_file_name_fits_windows(any_bake: Bake) -> None:
     assert [name for name in any_bake.files() if re.search(r'[<>:"|?*\\]', name)] == []
 
