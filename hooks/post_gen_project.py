@@ -141,7 +141,7 @@ def next_steps() -> str:
     """The commands that a person runs now, each on a line of its own."""
     lines = [f"cd {ANSWERS['project_slug']}"]
     if ANSWERS["dataset"] == "image-folder":
-        lines.append("# put your pictures into data/images, one folder per class")
+        lines.append("# put your images into data/images, one folder per class")
     lines.append(
         "make run     # set up, train, evaluate, export and serve on http://127.0.0.1:8000"
     )

@@ -92,7 +92,7 @@ def test_what_is_no_picture_is_refused_in_words(served: Served) -> None:
         f"{served.url}/predictions/model", content=b"words", headers=token, timeout=START_SECONDS
     )
     assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
-    assert "not a picture" in response.json()["detail"]
+    assert "not an image" in response.json()["detail"]
 
 
 def test_management_is_closed_from_outside(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""The cards and the README block say what was measured, in markdown that renders."""
+"""The cards and the README's results say what was measured, in Markdown that renders."""
 
 import subprocess
 import sys
@@ -109,7 +109,7 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
     assert "| accuracy | 98.8 % (49.4 % to 98.8 %) |" in card
     assert "| cat | 50.0 % | 25.0 % | 33.3 % | 100 |" in card
     assert " of the test split" in card
-    assert "gets 84.2 %; only the model is right on 1,234 test images" in card
+    assert "has an accuracy of 84.2 %. The model alone is right on 1,234 test images" in card
     assert "p < 0.001" in card
     assert "| `model.resnet.width` | 16 |" in card
     assert "a validation accuracy of 91.2 %" in card
@@ -117,12 +117,12 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
         assert origin in card
 
 
-def test_the_readme_block_has_plot_numbers_and_origin(metadata: ModelMetadata) -> None:
-    block = readme_results(metadata, TRAINING)
-    assert "(reports/summary.png)" in block
-    assert "| **resnet**, 288,170 parameters | 98.8 % (49.4 % to 98.8 %) |" in block
-    assert "on 2026-01-02 from commit `abc1234`, data `0123456789ab`" in block
-    assert "a laptop, 2 cores" in block
+def test_the_readmes_results_have_plot_numbers_and_origin(metadata: ModelMetadata) -> None:
+    results = readme_results(metadata, TRAINING)
+    assert "(reports/summary.png)" in results
+    assert "| **resnet**, 288,170 parameters | 98.8 % (49.4 % to 98.8 %) |" in results
+    assert "on 2026-01-02 from commit `abc1234`, data `0123456789ab`" in results
+    assert "a laptop, 2 cores" in results
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_header(metadata: ModelMetadata) -> None:
@@ -138,7 +138,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header(metadata: ModelMet
         assert len({line.count("|") for line in table}) == 1
 
 
-def test_the_readmes_block_alone_is_replaced_and_twice_changes_nothing() -> None:
+def test_only_the_readmes_results_are_replaced_and_twice_changes_nothing() -> None:
     readme = f"# Title\n\n{START}\nold\n{END}\n\nend\n"
     replaced = replace_results(readme, "new\n")
     assert replaced == f"# Title\n\n{START}\nnew\n{END}\n\nend\n"

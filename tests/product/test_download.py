@@ -1,4 +1,4 @@
-"""Downloads: resumed where they broke off, checked, and wrong addresses named at once."""
+"""Downloads: resumed where they broke off, checked; a wrong address is an error at once."""
 
 import hashlib
 import http.server
@@ -23,11 +23,11 @@ class RangeHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path != "/file":
             return self.send_error(404)
-        asked = self.headers.get("Range")
-        self.requested.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        header = self.headers.get("Range")
+        self.requested.append(header)
+        start = int(header.removeprefix("bytes=").removesuffix("-")) if header else 0
         body = CONTENT[start:]
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if header else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if type(self).num_broken:
@@ -76,7 +76,7 @@ def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_that_is_wrong_is_said_at_once(server: str, tmp_path: Path) -> None:
+def test_a_wrong_address_is_an_error_at_once(server: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="404"):
         download(f"{server}/other", tmp_path / "other", SHA256)
     with pytest.raises(DownloadError, match="not a URL"):

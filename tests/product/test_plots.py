@@ -1,17 +1,18 @@
 """Every plot can be drawn whatever the data are like, and the same data give the same file."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from my_project.evaluation.metrics import Predictions, evaluate
+from my_project.config import EvaluateConfig
+from my_project.evaluation.metrics import Predictions, compute_metrics
 from my_project.reporting.panels import PlotData
 from my_project.reporting.plots import write_plots
 
 NAMES = {"confusion_matrix", "learning_curves", "mistakes", "reliability", "summary"}
+CONFIG = EvaluateConfig(bootstrap_samples=100, num_bins=10, test_time_augmentation=False, seed=0)
 CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -24,7 +25,7 @@ def make_data(
     logits = 4 * np.eye(num_classes)[labels] + noise * rng.normal(size=(400, num_classes))
     predictions = Predictions(logits.astype(np.float32), labels)
     classes = tuple(f"{name}{index}" for index in range(num_classes))
-    metrics: dict[str, Any] = evaluate(predictions, classes, num_bins=10, num_samples=100, seed=0)
+    metrics = compute_metrics(predictions, classes, CONFIG)
     metrics["baseline"] = {"name": "logistic regression", "accuracy": 0.5}
     curves = np.ones(num_epochs, dtype=[(column, float) for column in CURVES])
     curves["epoch"] = np.arange(num_epochs) + 1

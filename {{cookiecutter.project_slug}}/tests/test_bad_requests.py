@@ -25,7 +25,7 @@ def client(model_dir: Path) -> Iterator[httpx.Client]:
 @pytest.mark.parametrize(
     ("method", "path", "request_", "status", "words"),
     [
-        ("POST", "/v1/predict", {"content": b"hello"}, 422, "in one of the formats"),
+        ("POST", "/v1/predict", {"content": b"hello"}, 422, "not an image"),
         ("POST", "/v1/predict", {"content": DIGIT[:60]}, 422, "broken"),
         ("POST", "/v1/predict", {"content": b""}, 422, "no image"),
         ("POST", "/v1/predict", {"content": LARGE}, 422, "250,000"),

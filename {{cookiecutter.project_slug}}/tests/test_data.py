@@ -13,8 +13,9 @@ from PIL import Image
 from package_name.config import PrepareConfig
 from package_name.data.dataset import SPLITS, load_info, load_split
 from package_name.data.download import DownloadError
+from package_name.data.fetch import fetch
 from package_name.data.prepare import prepare
-from package_name.data.sources import READERS, fetch
+from package_name.data.sources import READERS
 from package_name.data.split import stratified_split
 from package_name.errors import UserError
 
@@ -182,7 +183,7 @@ def test_a_failed_fetch_leaves_the_data_that_was_there(tmp_path: Path) -> None:
     assert (tmp_path / "raw" / "digits.csv.gz").read_bytes() == before
 
 
-def test_the_data_source_url_goes_before_the_params(
+def test_data_source_url_takes_precedence_over_the_params(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_SOURCE_URL", (tmp_path / "mirror").as_uri())

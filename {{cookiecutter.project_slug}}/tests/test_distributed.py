@@ -46,7 +46,7 @@ def test_the_slices_of_all_ranks_are_the_whole_epoch(world_size: int) -> None:
             device=CPU,
             crop_padding=1,
             horizontal_flip=True,
-            share=rank_slice,
+            rank_slice=rank_slice,
         )
 
     whole = list(loader(slice(None)).epoch(1))

@@ -1,4 +1,4 @@
-"""The gate, decided on arrays and run as CI runs it: a process in a git repository."""
+"""The gate: its decision on arrays, and its command as CI runs it, in a git repository."""
 
 import json
 import os
@@ -10,17 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from package_name.config import GateConfig
-from package_name.evaluation.gate import (
-    Result,
-    Verdict,
-    judge,
-    paired_interval,
-)
+from package_name.config import EvaluateConfig, GateConfig
+from package_name.evaluation.gate import Result, Verdict, judge, paired_interval
 from package_name.stages.gate import read_champion
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-CONFIG = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
+GATE = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
+EVALUATE = EvaluateConfig(bootstrap_samples=500, num_bins=15, test_time_augmentation=False, seed=0)
 
 
 def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") -> Result:
@@ -36,7 +32,7 @@ def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") 
 
 
 def verdict_of(candidate: Result, champion: Result | None) -> Verdict:
-    return judge(candidate, champion, CONFIG, num_samples=500, seed=0)
+    return judge(candidate, champion, GATE, EVALUATE)
 
 
 @pytest.mark.parametrize(("num_correct", "passed"), [(900, True), (899, False)])
@@ -106,7 +102,7 @@ def run_gate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Make a folder with the project's parameters and a candidate that is 98.0 % right."""
+    """Make a folder with the project's parameters and a candidate with an accuracy of 98.0 %."""
     params = re.sub(
         r"min_accuracy: [\d.]+", "min_accuracy: 0.9", PARAMS.read_text(encoding="utf-8")
     )
@@ -129,7 +125,8 @@ def test_a_worse_candidate_exits_with_1_and_leaves_the_verdict(repository: Path)
     done = run_gate(repository, "--champion", "main")
     assert done.returncode == 1
     assert "## Gate: failed" in done.stdout
-    assert "- **failed**: -5.00 points against the champion" in done.stdout
+    assert "- **failed**: -5.00 points compared with the champion" in done.stdout
+    assert "allowed drop: 0.50 points" in done.stdout
     assert (repository / "build/gate.md").read_text(encoding="utf-8") == done.stdout
 
 
@@ -137,7 +134,7 @@ def test_a_better_candidate_passes(repository: Path) -> None:
     write_evaluation(repository, 985)
     done = run_gate(repository, "--champion", "main")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "+0.50 points against the champion" in done.stdout
+    assert "+0.50 points compared with the champion" in done.stdout
 
 
 def test_without_git_the_floor_alone_decides_and_the_verdict_says_so(project: Path) -> None:

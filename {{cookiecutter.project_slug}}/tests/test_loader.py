@@ -1,4 +1,4 @@
-"""Batches: each image once an epoch, changed as the seed says, from memory or from the disk."""
+"""Batches: each image once an epoch, augmented as the seed says, from memory or from the disk."""
 
 import itertools
 

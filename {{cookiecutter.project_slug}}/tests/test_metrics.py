@@ -1,4 +1,6 @@
-"""The numbers that are reported, checked against scikit-learn, sums done by hand, and theory."""
+"""The metrics, checked against scikit-learn, sums done by hand, and theory."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,18 +12,15 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from package_name.config import EvaluateConfig
 from package_name.evaluation import baseline
-from package_name.evaluation.baseline import (
-    compare_with_baseline,
-    mcnemar_p,
-)
+from package_name.evaluation.baseline import compare_with_baseline, mcnemar_p
+from package_name.evaluation.calibration import bin_of, reliability
 from package_name.evaluation.metrics import (
     HEADLINE,
     Predictions,
-    bin_of,
     bootstrap_intervals,
-    evaluate,
-    expected_calibration_error,
+    compute_metrics,
     headline_metrics,
     per_class_metrics,
 )
@@ -29,6 +28,9 @@ from package_name.evaluation.metrics import (
 from .digits import digits
 
 NUM_BINS = 15
+CONFIG = EvaluateConfig(
+    bootstrap_samples=200, num_bins=NUM_BINS, test_time_augmentation=False, seed=7
+)
 CLASSES = tuple("0123456789")
 TRAIN, TEST = digits(0, 1200), digits(1200, 1797)
 
@@ -43,7 +45,7 @@ def predictions() -> Predictions:
 
 
 def from_confidences(confidence: list[float], correct: list[bool]) -> Predictions:
-    """Two-class predictions that have exactly these confidences and hits."""
+    """Two-class predictions that have exactly these confidences, and are right where told."""
     p = np.asarray(confidence)
     logits = np.log(np.column_stack([p, 1 - p])).astype(np.float32)
     return Predictions(logits, np.where(correct, 0, 1))
@@ -54,16 +56,16 @@ def test_nll_is_scikit_learns_log_loss(predictions: Predictions) -> None:
     assert headline_metrics(predictions, NUM_BINS)["nll"] == pytest.approx(expected)
 
 
-def test_nll_of_a_sure_mistake_is_large_and_finite() -> None:
+def test_nll_of_a_confident_mistake_is_large_and_finite() -> None:
     predictions = Predictions(np.array([[1000, 0]], np.float32), np.array([1]))
     assert headline_metrics(predictions, NUM_BINS)["nll"] == pytest.approx(1000)
 
 
 def test_accuracy_and_macro_means_are_scikit_learns(predictions: Predictions) -> None:
-    answers = (predictions.labels, predictions.predicted)
-    macro_means = precision_recall_fscore_support(*answers, average="macro")[:3]
+    pair = (predictions.labels, predictions.predicted)
+    macro_means = precision_recall_fscore_support(*pair, average="macro")[:3]
     headline = list(headline_metrics(predictions, NUM_BINS).values())
-    assert headline[:4] == pytest.approx([accuracy_score(*answers), *macro_means])
+    assert headline[:4] == pytest.approx([accuracy_score(*pair), *macro_means])
 
 
 def test_macro_recall_is_the_mean_recall_of_the_classes(predictions: Predictions) -> None:
@@ -81,16 +83,22 @@ def test_a_class_without_test_images_does_not_lower_the_macro_means() -> None:
 def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
     predictions = from_confidences([0.9] * 4 + [0.7], [True, True, False, False, True])
     # bin of 0.9: accuracy 0.5, gap 0.4, weight 4/5; bin of 0.7: gap 0.3, weight 1/5
-    assert expected_calibration_error(predictions, 10) == pytest.approx(0.4 * 0.8 + 0.3 * 0.2)
+    bins = reliability(predictions.confidence, predictions.correct, 10)
+    assert bins.expected_calibration_error == pytest.approx(0.4 * 0.8 + 0.3 * 0.2)
 
 
 def test_a_bin_holds_its_upper_edge_and_not_its_lower_one() -> None:
     assert bin_of(np.array([0.0, 0.2, 0.25, 0.26, 0.5, 1.0]), 4).tolist() == [0, 0, 0, 1, 1, 3]
 
 
-def test_per_class_metrics_count_every_test_image(predictions: Predictions) -> None:
+def test_per_class_metrics_are_scikit_learns(predictions: Predictions) -> None:
     rows = per_class_metrics(predictions, CLASSES)
     assert tuple(rows) == CLASSES
+    pair = (predictions.labels, predictions.predicted)
+    columns = precision_recall_fscore_support(*pair, average=None)
+    for number, name in enumerate(("precision", "recall", "f1", "support")):
+        found = [row[name] for row in rows.values()]
+        assert found == pytest.approx(columns[number].tolist(), abs=1e-6)
     assert sum(row["support"] for row in rows.values()) == len(predictions)
 
 
@@ -106,29 +114,28 @@ def test_intervals_are_those_of_a_plain_bootstrap_loop(
         sample = Predictions(predictions.logits[rows], predictions.labels[rows])
         values.append(list(headline_metrics(sample, NUM_BINS).values()))
     expected = np.percentile(values, [2.5, 97.5], axis=0).T
-    intervals = bootstrap_intervals(predictions, NUM_BINS, num_samples=100, seed=3)
+    intervals = bootstrap_intervals(predictions, replace(CONFIG, bootstrap_samples=100, seed=3))
     np.testing.assert_allclose(list(intervals.values()), expected, atol=1e-6)
 
 
 def test_accuracy_interval_is_about_as_wide_as_the_binomial_one() -> None:
     predictions = from_confidences([0.8] * 1000, [True] * 800 + [False] * 200)
-    low, high = bootstrap_intervals(predictions, NUM_BINS, 2000, seed=0)["accuracy_ci95"]
+    intervals = bootstrap_intervals(predictions, replace(CONFIG, bootstrap_samples=2000))
+    low, high = intervals["accuracy_ci95"]
     half_width = 1.96 * np.sqrt(0.8 * 0.2 / 1000)
     assert (low, high) == pytest.approx((0.8 - half_width, 0.8 + half_width), abs=0.004)
 
 
-def test_the_same_seed_gives_the_same_report_to_the_bit(predictions: Predictions) -> None:
-    first, second = (
-        evaluate(predictions, CLASSES, num_bins=NUM_BINS, num_samples=200, seed=7) for _ in range(2)
-    )
+def test_the_same_seed_gives_the_same_metrics_to_the_bit(predictions: Predictions) -> None:
+    first, second = (compute_metrics(predictions, CLASSES, CONFIG) for _ in range(2))
     assert first == second
 
 
 def test_every_headline_metric_lies_in_its_interval(predictions: Predictions) -> None:
-    report = evaluate(predictions, CLASSES, num_bins=NUM_BINS, num_samples=500, seed=0)
+    metrics = compute_metrics(predictions, CLASSES, CONFIG)
     for name in set(HEADLINE) - {"ece"}:  # resampling noise adds to ECE, so it is biased upwards
-        low, high = report[f"{name}_ci95"]
-        assert low < report[name] < high
+        low, high = metrics[f"{name}_ci95"]
+        assert low < metrics[name] < high
 
 
 @pytest.mark.parametrize(
@@ -143,11 +150,11 @@ def test_mcnemar_p_is_the_two_sided_binomial_tail(
 
 
 def test_a_perfect_model_beats_the_baseline_beyond_chance() -> None:
-    report = compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)
-    assert 0.85 < report["accuracy"] < 1
-    assert report["only_baseline_right"] == 0
-    assert report["only_model_right"] == round((1 - report["accuracy"]) * len(TEST))
-    assert report["mcnemar_p"] < 0.001
+    comparison = compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)
+    assert 0.85 < comparison["accuracy"] < 1
+    assert comparison["only_baseline_right"] == 0
+    assert comparison["only_model_right"] == round((1 - comparison["accuracy"]) * len(TEST))
+    assert comparison["mcnemar_p"] < 0.001
 
 
 def test_the_baseline_takes_a_subset_where_there_are_too_many_pixels(

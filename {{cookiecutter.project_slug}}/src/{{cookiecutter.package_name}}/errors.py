@@ -1,5 +1,5 @@
-"""The base of every error that a user can put right."""
+"""The base class of every error that the user can correct."""
 
 
 class UserError(Exception):
-    """A user's mistake; the message is one sentence: what is wrong, and what would be right."""
+    """A user's mistake. The message is one sentence: what is wrong, and what would be right."""

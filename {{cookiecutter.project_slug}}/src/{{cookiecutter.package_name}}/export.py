@@ -1,4 +1,4 @@
-"""A PyTorch model as an ONNX file that gives the same answers."""
+"""Export a PyTorch model to ONNX, and check that the file predicts the same."""
 
 import logging
 import warnings
@@ -19,9 +19,10 @@ BATCH_SIZE = 512
 
 
 def export_onnx(model: nn.Module, spec: ImageSpec, path: Path, *, opset: int) -> None:
-    """Write `model` so that it takes `pixels` uint8 (N, C, H, W) for any N, and gives `logits`."""
+    """Write an ONNX file that takes `pixels` uint8 (N, C, H, W), any N, and outputs `logits`."""
+    # Two images: the exporter would take a size of 1 for a constant.
     example = torch.zeros(2, *spec.shape, dtype=torch.uint8)
-    # The exporter says that torchvision is missing, which nothing here needs.
+    # The exporter warns that torchvision is missing, which nothing here needs.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         torch.onnx.export(
@@ -41,13 +42,16 @@ def export_onnx(model: nn.Module, spec: ImageSpec, path: Path, *, opset: int) ->
 def check_onnx(
     model: nn.Module, path: Path, images: npt.NDArray[np.uint8], config: ExportConfig
 ) -> None:
-    """Hold the file against the model on real pictures (N, C, H, W).
+    """Compare the predictions of the file with those of the model.
+
+    Args:
+        images: real ones, (N, C, H, W).
 
     Raises:
         UserError: a label differs, or a logit by more than `config.max_logit_error`.
     """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    expected = predict_logits(model, images, BATCH_SIZE)
+    expected = predict_logits(model, images, BATCH_SIZE)  # (N, num_classes)
     actual = np.concatenate(
         [
             session.run(["logits"], {"pixels": np.array(images[start : start + BATCH_SIZE])})[0]

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what is often done with them: JSON, CSV, PNG, SHA-256."""
+"""Atomic writes, and the formats that many modules share: JSON, CSV, PNG, SHA-256."""
 
 import csv
 import hashlib
@@ -15,18 +15,18 @@ from PIL import Image
 
 
 def write_scratch(path: Path, content: bytes) -> Path:
-    """Write a scratch file beside `path`, and return it: renaming it to `path` is then atomic."""
+    """Write a scratch file beside `path` and return it; renaming it to `path` is then atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".tmp")
     with scratch.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())  # or a crash of the machine could leave the name without the bytes
+        os.fsync(file.fileno())  # or a power failure could leave the new name without the bytes
     return scratch
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file as a whole, in UTF-8: no interruption leaves half of it."""
+    """Write text in UTF-8, atomically: an interruption leaves the old file or the new one."""
     write_scratch(path, text.encode()).replace(path)
 
 
@@ -37,7 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON that people can read and git can compare line by line."""
+    """Write indented JSON, which git can compare line by line."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -59,7 +59,7 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def sha256(parts: Iterable[bytes | memoryview]) -> str:
-    """SHA-256 of all parts, one after the other, in hex."""
+    """Return the SHA-256 of all parts, one after the other, in hexadecimal."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -67,6 +67,6 @@ def sha256(parts: Iterable[bytes | memoryview]) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; memory does not grow with the file."""
+    """Return the SHA-256 of a file in hexadecimal, without reading it into memory as a whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

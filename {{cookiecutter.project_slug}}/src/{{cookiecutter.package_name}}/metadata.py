@@ -1,4 +1,4 @@
-"""`model/metadata.json`: all that a server, or a reader, has to know about an exported model."""
+"""`model/metadata.json`: what a server, or a reader, has to know about an exported model."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +16,17 @@ SAMPLES_FILE = "samples.npz"
 class ModelMetadata:
     """Where an ONNX file comes from and how to feed it.
 
-    The file takes `pixels` uint8 (N, C, H, W) as `decode_image` makes them and gives `logits`
-    float32 (N, num_classes); scaling and normalisation are part of the graph. sha256: of the ONNX
-    file. commit: of the code that trained it, with `-dirty` behind it if that was not all
-    committed. created: ISO 8601, UTC. metrics: as in `metrics/evaluation.json`.
+    The file takes `pixels` uint8 (N, C, H, W), as `decode_image` returns them, and outputs `logits`
+    float32 (N, num_classes). Scaling and normalisation are part of the graph.
+
+    Attributes:
+        model: the architecture, as in `params.yaml: model.name`.
+        sha256: of the ONNX file.
+        commit: of the code that trained it, with `-dirty` behind it if not all was committed.
+        data_hash: `DatasetInfo.content_hash` of the data it was trained on.
+        created: ISO 8601, UTC.
+        hardware: what it was trained on.
+        metrics: as in `metrics/evaluation.json`.
     """
 
     model: str
@@ -38,6 +45,7 @@ class ModelMetadata:
 
     @classmethod
     def load(cls, folder: Path) -> "ModelMetadata":
+        """Read the file that `save` wrote."""
         fields = read_json(folder / METADATA_FILE)
         fields["classes"] = tuple(fields["classes"])
         fields["image"] = ImageSpec(**fields["image"])

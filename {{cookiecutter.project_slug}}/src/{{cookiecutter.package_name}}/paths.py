@@ -1,4 +1,4 @@
-"""Where the pipeline's files are, relative to the project's root, in which every command runs."""
+"""The pipeline's files, relative to the project's root folder, where every command is run."""
 
 from pathlib import Path
 
@@ -22,3 +22,4 @@ README = Path("README.md")
 
 BUILD = Path("build")
 VERDICT = BUILD / "gate.md"
+COMPARISON = BUILD / "report.md"

@@ -1,6 +1,6 @@
-"""Picture bytes to array, in one place: the `prepare` stage and every server call `decode_image`.
+"""From the bytes of an image to an array: the `prepare` stage and every server call `decode_image`.
 
-What a model sees in production is then what it saw in training, to the bit.
+So the model sees in production exactly the pixels that it would have seen in training.
 """
 
 import io
@@ -14,7 +14,7 @@ from .errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000
-TURNS = {  # EXIF's orientations; 1 is upright
+TRANSPOSE = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -26,11 +26,11 @@ TURNS = {  # EXIF's orientations; 1 is upright
 
 
 class ImageError(UserError):
-    """Bytes that are not a usable picture; the message says why, in words for the sender."""
+    """Bytes that are not a usable image; the message tells the sender why."""
 
 
 class TooManyPixelsError(ImageError):
-    """A picture that is larger than allowed; it has not been decoded."""
+    """An image that is larger than allowed; it has not been decoded."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,23 @@ class ImageSpec:
 def decode_image(
     data: bytes, spec: ImageSpec, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
-    """Decode a PNG, JPEG or WebP of any mode and size to `uint8 (C, H, W)`.
+    """Decode a PNG, JPEG or WebP of any mode and size.
 
-    The picture is turned as its EXIF orientation says, put on white where it is transparent,
-    cropped about its centre to the wanted aspect ratio and scaled with a box-aware filter. Of an
-    animation, the first frame is taken.
+    The image is turned as its EXIF orientation says, laid on white where it is transparent,
+    cropped about its centre to the aspect ratio of `spec`, and scaled with an anti-aliasing filter.
+    Of an animation, the first frame is taken.
+
+    Args:
+        data: the bytes of the file.
+        spec: shape of the result.
+        max_pixels: width times height, above which the image is refused.
+
+    Returns:
+        uint8 (C, H, W).
 
     Raises:
         TooManyPixelsError: it has more than `max_pixels` pixels.
-        ImageError: it is not a picture of these formats, or a broken one.
+        ImageError: it is not an image in one of these formats, or a broken one.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -65,7 +73,7 @@ def decode_image(
                 raise TooManyPixelsError(
                     f"{image.width}x{image.height} is too large: at most {max_pixels:,} pixels"
                 )
-            # A JPEG is decoded at a half, a quarter or an eighth of its size where that will do.
+            # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still large enough.
             image.draft(None, (2 * max(spec.height, spec.width),) * 2)
             return image_to_array(image, spec)
     except (ImageError, MemoryError):
@@ -73,15 +81,16 @@ def decode_image(
     except Image.DecompressionBombError:
         raise TooManyPixelsError(f"too many pixels; at most {max_pixels:,} are read") from None
     except UnidentifiedImageError:
-        raise ImageError(f"not a picture in one of the formats {', '.join(FORMATS)}") from None
+        raise ImageError(f"not an image in one of the formats {', '.join(FORMATS)}") from None
     except Exception as error:  # Pillow raises nearly everything on broken files
-        raise ImageError(f"the picture is broken: {error}") from None
+        raise ImageError(f"the image is broken: {error}") from None
 
 
 def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]:
-    """Bring an opened picture of any mode and size to `uint8 (C, H, W)`; see `decode_image`."""
+    """Convert an opened image of any mode and size to uint8 (C, H, W); see `decode_image`."""
     mode = "L" if spec.channels == 1 else "RGB"
     image.load()
+    # Read before any conversion, which drops it. Without `info` there is no EXIF to be parsed.
     orientation = image.getexif().get(ExifTags.Base.Orientation) if image.info else None
     if image.mode not in ("L", "RGB"):
         image = _flatten(image)
@@ -91,8 +100,8 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
     size = (spec.height, spec.width) if is_on_its_side else (spec.width, spec.height)
     if image.size != size:
         image = ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
-    if orientation in TURNS:
-        image = image.transpose(TURNS[orientation])  # last, when it is small
+    if orientation in TRANSPOSE:
+        image = image.transpose(TRANSPOSE[orientation])  # last, when the image is small
     array = np.asarray(image, dtype=np.uint8)  # (H, W) or (H, W, C)
     if spec.channels == 1:
         return array[None]
@@ -100,7 +109,7 @@ def image_to_array(image: Image.Image, spec: ImageSpec) -> npt.NDArray[np.uint8]
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Bring the rarer modes to L or RGB: 16 bits to 8, transparency onto white."""
+    """Convert the rarer modes to L or RGB: 16 bits to 8, transparency to white."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:

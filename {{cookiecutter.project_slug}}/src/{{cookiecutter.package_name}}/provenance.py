@@ -20,7 +20,7 @@ SETTINGS = ("params.yaml", "dvc.yaml", "pyproject.toml")
 
 
 def code_of(*stages: str) -> Iterator[Path]:
-    """Yield the modules that decide what these stages make: those in their `deps` in dvc.yaml."""
+    """Yield the modules that decide the result of these stages: those in their `deps`."""
     pipeline = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
     folder = "src/${package}/"
     for name in sorted({dep for stage in stages for dep in pipeline[stage]["deps"]}):
@@ -30,9 +30,9 @@ def code_of(*stages: str) -> Iterator[Path]:
 
 
 def current_commit() -> str:
-    """The commit that is checked out, with `-dirty` behind it if what decides a model differs.
+    """Return the commit that is checked out, or `unknown` outside a git repository.
 
-    `unknown` outside a Git repository.
+    It ends in `-dirty` if a file that decides a model differs from the commit.
     """
     commit = git("rev-parse", "HEAD")
     if commit is None:
@@ -42,20 +42,20 @@ def current_commit() -> str:
 
 
 def run_fingerprint(config: Config, info: DatasetInfo) -> str:
-    """What decides a training run's result: equal means that it may be resumed."""
+    """Hash what decides the result of training: a run is resumed only if this is unchanged."""
     settings = repr((config.model, config.train, info.content_hash)).encode()
     return sha256([settings, *(file.read_bytes() for file in code_of("train"))])
 
 
 def describe_hardware(device: torch.device) -> str:
-    """The device in words, as in `AMD EPYC 7B13, 2 cores`."""
+    """Name the device, as in `AMD EPYC 7B13, 2 cores`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor_name()}, {os.cpu_count()} cores"
 
 
 def _processor_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
+    cpuinfo = Path("/proc/cpuinfo")  # platform.processor() is empty on Linux
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,1 +1,1 @@
-"""Where pictures come from, and how they reach the training loop."""
+"""Where images come from, and how they reach the training loop."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from ..errors import UserError
 from ..files import read_json
@@ -17,9 +18,11 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures and their classes, row by row.
+    """Images and their labels, row by row.
 
-    images: uint8 (N, C, H, W), memory-mapped. labels: int64 (N,).
+    Attributes:
+        images: uint8 (N, C, H, W), memory-mapped.
+        labels: index of each image's class, int64 (N,).
     """
 
     images: npt.NDArray[np.uint8]
@@ -31,11 +34,14 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` says of the prepared data.
+    """The content of `dataset.json`.
 
-    mean, std: of the training pixels by channel, on the scale 0 to 1. counts: pictures by split
-    and class. skipped: files that could not be used, with the reason. content_hash: SHA-256 over
-    all arrays, so two data sets with the same hash are the same data.
+    Attributes:
+        counts: number of images by split and class.
+        mean: of the training pixels by channel, on the scale 0 to 1.
+        std: standard deviation of the same.
+        skipped: files that could not be used, each with the reason.
+        content_hash: SHA-256 over all arrays; data sets with the same hash are the same data.
     """
 
     name: str
@@ -52,11 +58,8 @@ class DatasetInfo:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "DatasetInfo":
-        """Read what `dataclasses.asdict` gave, whether or not it has been through JSON."""
-        tuples = {key: tuple(fields[key]) for key in ("classes", "mean", "std")}
-        skipped = tuple((file, reason) for file, reason in fields["skipped"])
-        image = ImageSpec(**fields["image"])
-        return cls(**{**fields, **tuples, "image": image, "skipped": skipped})
+        """Undo `dataclasses.asdict`; tuples may have become lists, as in JSON."""
+        return TypeAdapter(cls).validate_python(fields)
 
 
 def load_info(folder: Path) -> DatasetInfo:
@@ -72,7 +75,7 @@ def load_info(folder: Path) -> DatasetInfo:
 
 
 def load_split(folder: Path, split: SplitName) -> Split:
-    """Open one split without reading its pictures: they stay on disk until they are indexed."""
+    """Open one split without reading its images: they stay on the disk until they are indexed."""
     images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
     labels = np.load(folder / f"{split}_labels.npy")
     return Split(images, labels)

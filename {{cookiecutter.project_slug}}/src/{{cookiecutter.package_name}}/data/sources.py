@@ -1,33 +1,49 @@
 """The data sets: where their official files are, and one function each that reads them."""
 
 import gzip
-import os
-import shutil
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 import numpy.typing as npt
 
 from ..config import DatasetName
 from ..errors import UserError
-from .download import download
 
-IMAGE_FOLDER = Path("data/images")
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+OFFICIAL_URLS = {
+    # Inside scikit-learn, so no network is needed. Not by importing it, which takes a second.
+    "digits": Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data"))).as_uri(),
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "cifar10": "https://www.cs.toronto.edu/~kriz",
+}
+OFFICIAL_FILES = {  # as `sha256sum` prints them
+    "digits": """
+        09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22  digits.csv.gz
+    """,
+    "fashion-mnist": """
+        3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84  train-images-idx3-ubyte.gz
+        a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845  train-labels-idx1-ubyte.gz
+        346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073  t10k-images-idx3-ubyte.gz
+        67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5  t10k-labels-idx1-ubyte.gz
+    """,
+    "cifar10": """
+        c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd  cifar-10-binary.tar.gz
+    """,
+}
 
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A data set as its authors give it.
+    """A data set as its authors publish it.
 
-    images: one entry a picture, either a file or pixels uint8 (H, W) or (H, W, 3).
-    labels: index into `classes`, (N,). is_test: true for the official test set, (N,), if any.
+    Attributes:
+        images: one entry for each image: a file, or pixels uint8 (H, W) or (H, W, 3).
+        labels: index into `classes`, (N,).
+        is_test: true for the images of the official test set, (N,); None if there is none.
     """
 
     classes: tuple[str, ...]
@@ -36,98 +52,14 @@ class RawDataset:
     is_test: npt.NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True)
-class OfficialFile:
-    """A published file, and the SHA-256 that it must have."""
-
-    name: str
-    sha256: str
+def official_files(dataset: DatasetName) -> dict[str, str]:
+    """Return the SHA-256 of each official file by its name."""
+    words = OFFICIAL_FILES[dataset].split()
+    return dict(zip(words[1::2], words[::2], strict=True))
 
 
-OFFICIAL_URLS = {
-    # The scans come inside scikit-learn, so they need no network. To import it would take a second.
-    "digits": Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data"))).as_uri(),
-    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "cifar10": "https://www.cs.toronto.edu/~kriz",
-}
-OFFICIAL_FILES = {
-    "digits": [
-        OfficialFile(
-            "digits.csv.gz",
-            "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
-        ),
-    ],
-    "fashion-mnist": [
-        OfficialFile(
-            "train-images-idx3-ubyte.gz",
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        ),
-        OfficialFile(
-            "train-labels-idx1-ubyte.gz",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        ),
-        OfficialFile(
-            "t10k-images-idx3-ubyte.gz",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        ),
-        OfficialFile(
-            "t10k-labels-idx1-ubyte.gz",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
-    ],
-    "cifar10": [
-        OfficialFile(
-            "cifar-10-binary.tar.gz",
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    ],
-}
-
-
-def fetch(dataset: DatasetName, base_url: str | None, target: Path) -> None:
-    """Bring a data set's files to `target`, whole and checked, or leave `target` as it is.
-
-    Args:
-        base_url: a mirror or a `file:` folder to read from instead of the official place; the
-            environment variable DATA_SOURCE_URL goes before it.
-
-    Raises:
-        UserError: a file cannot be had or has the wrong checksum; no pictures in the folder.
-    """
-    base_url = os.environ.get("DATA_SOURCE_URL") or base_url
-    partial = target.with_name("partial")  # not `target`: DVC empties that before each run
-    if dataset == "image-folder":
-        shutil.rmtree(partial, ignore_errors=True)
-        _copy_image_folder(_local_folder(base_url) if base_url else IMAGE_FOLDER, partial)
-    else:
-        url = (base_url or OFFICIAL_URLS[dataset]).rstrip("/")
-        for file in OFFICIAL_FILES[dataset]:
-            download(f"{url}/{file.name}", partial / file.name, file.sha256)
-        _remove_others(partial, {file.name for file in OFFICIAL_FILES[dataset]})
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
-
-
-def _local_folder(url: str) -> Path:
-    if not url.startswith("file:"):
-        raise UserError(f"fetch.base_url = {url!r}: an image folder is read from a file: URL only")
-    return Path(url2pathname(urlsplit(url).path))
-
-
-def _copy_image_folder(source: Path, target: Path) -> None:
-    if not _picture_files(source):
-        raise UserError(
-            f"no pictures in {source}: it needs one folder for each class, "
-            f"with pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) in it"
-        )
-    for file in _picture_files(source):
-        copy = target / file.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-
-
-def _picture_files(folder: Path) -> list[Path]:
-    """All pictures below the class folders, hidden files left out, always in the same order."""
+def image_files(folder: Path) -> list[Path]:
+    """List all images below the class folders, without hidden files, always in the same order."""
     return sorted(
         file
         for file in folder.glob("*/**/*")
@@ -135,21 +67,15 @@ def _picture_files(folder: Path) -> list[Path]:
     )
 
 
-def _remove_others(folder: Path, names: set[str]) -> None:
-    for file in folder.iterdir():
-        if file.name not in names:
-            file.unlink()
-
-
 def read_digits(folder: Path) -> RawDataset:
-    """1,797 scans of hand-written digits, 8x8, 17 grey levels (Alpaydin and Kaynak 1998, UCI)."""
+    """1,797 scans of handwritten digits, 8x8, 17 grey levels (Alpaydin and Kaynak 1998, UCI)."""
     table = np.loadtxt(folder / "digits.csv.gz", delimiter=",", dtype=np.int64)  # (N, 64 + 1)
     images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return RawDataset(tuple("0123456789"), images, table[:, 64])
 
 
 def read_fashion_mnist(folder: Path) -> RawDataset:
-    """70,000 pictures of clothes, 28x28 grey (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747)."""
+    """70,000 images of clothes, 28x28 grey (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747)."""
     classes = (
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -175,9 +101,9 @@ def read_cifar10(folder: Path) -> RawDataset:
     batches = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
     with tarfile.open(folder / "cifar-10-binary.tar.gz") as archive:
         members = {Path(name).name: name for name in archive.getnames()}
-        classes = _member(archive, members["batches.meta.txt"]).decode().split()
+        classes = _read_member(archive, members["batches.meta.txt"]).decode().split()
         rows = [
-            np.frombuffer(_member(archive, members[batch]), dtype=np.uint8).reshape(-1, 1 + 3072)
+            np.frombuffer(_read_member(archive, members[batch]), np.uint8).reshape(-1, 1 + 3072)
             for batch in batches
         ]
     is_test = np.repeat([False] * 5 + [True], [len(batch) for batch in rows])
@@ -186,15 +112,19 @@ def read_cifar10(folder: Path) -> RawDataset:
     return RawDataset(tuple(classes), images, table[:, 0].astype(np.int64), is_test)
 
 
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
+def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     assert file is not None
     return file.read()
 
 
 def read_image_folder(folder: Path) -> RawDataset:
-    """The user's own pictures: one folder a class, named after it."""
-    images = _picture_files(folder)
+    """The user's own images: one folder for each class, named after it.
+
+    Raises:
+        UserError: there is only one class.
+    """
+    images = image_files(folder)
     names = [image.relative_to(folder).parts[0] for image in images]
     classes = tuple(sorted(set(names)))
     if len(classes) < 2:

@@ -1,1 +1,1 @@
-"""How good a model is: metrics, baseline and gate, plain data in and out."""
+"""How good a model is: metrics, baseline and gate; plain data in and out."""

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate is good enough, by itself and beside the champion."""
+"""The gate: whether a candidate is good enough, by itself and compared with the champion."""
 
 import csv
 import io
@@ -9,19 +9,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import GateConfig
+from ..config import EvaluateConfig, GateConfig
+
+TOLERANCE = 1e-9  # for rounding: 0.97 - 0.975 is less than -0.005
 
 
 @dataclass(frozen=True)
 class Result:
-    """A model's evaluation. metrics: as in `metrics/evaluation.json`. correct: (N,)."""
+    """A model's evaluation.
+
+    Attributes:
+        metrics: as in `metrics/evaluation.json`.
+        correct: whether each image of the test split was classified correctly, (N,).
+    """
 
     metrics: dict[str, Any]
     correct: npt.NDArray[np.bool_]
 
     @classmethod
     def from_text(cls, evaluation: str, predictions: str) -> "Result":
-        """Read the contents of `metrics/evaluation.json` and `reports/predictions.csv`."""
+        """Parse the contents of `metrics/evaluation.json` and `reports/predictions.csv`."""
         rows = csv.DictReader(io.StringIO(predictions))
         correct = [row["label"] == row["prediction"] for row in rows]
         return cls(json.loads(evaluation), np.array(correct, dtype=np.bool_))
@@ -29,10 +36,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate goes through, and why.
+    """Whether the candidate passes, and why.
 
-    difference: of the accuracies, candidate minus champion, and its 95 % interval, if the test set
-    is the same; 0 and None without a champion.
+    Attributes:
+        above_floor: its accuracy is at least `min_accuracy`.
+        close_enough: it is at most `max_accuracy_drop` below the champion's.
+        difference: candidate's accuracy minus champion's; 0 without a champion.
+        interval: 95 % interval of the difference; None without a champion on the same test set.
     """
 
     above_floor: bool
@@ -45,6 +55,32 @@ class Verdict:
         return self.above_floor and self.close_enough
 
 
+def judge(
+    candidate: Result, champion: Result | None, gate: GateConfig, evaluate: EvaluateConfig
+) -> Verdict:
+    """Compare the candidate with the floor and with the champion, if there is one.
+
+    Args:
+        evaluate: the resamples behind the interval of the difference, and their seed.
+    """
+    accuracy = candidate.metrics["accuracy"]
+    difference = accuracy - champion.metrics["accuracy"] if champion else 0.0
+    interval = None
+    if champion and candidate.metrics["test_hash"] == champion.metrics["test_hash"]:
+        interval = paired_interval(
+            candidate.correct,
+            champion.correct,
+            num_samples=evaluate.bootstrap_samples,
+            seed=evaluate.seed,
+        )
+    return Verdict(
+        above_floor=accuracy >= gate.min_accuracy,
+        close_enough=difference >= -gate.max_accuracy_drop - TOLERANCE,
+        difference=difference,
+        interval=interval,
+    )
+
+
 def paired_interval(
     candidate: npt.NDArray[np.bool_],
     champion: npt.NDArray[np.bool_],
@@ -52,10 +88,14 @@ def paired_interval(
     num_samples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % paired bootstrap interval of the difference of two accuracies on the same images.
+    """Return the 95 % paired bootstrap interval of the difference of two accuracies.
 
-    A resample's difference depends only on how often it draws an image that the one model, the
-    other, or neither alone gets right: one multinomial draw. candidate, champion: (N,).
+    The difference in a resample depends only on how often it draws an image that one model alone
+    classifies correctly, so one multinomial draw stands for a whole resample.
+
+    Args:
+        candidate: whether it is right on each image, (N,).
+        champion: the same on the same images, (N,).
     """
     num_images = len(candidate)
     only_candidate = np.mean(candidate & ~champion)
@@ -64,28 +104,3 @@ def paired_interval(
     counts = np.random.default_rng(seed).multinomial(num_images, shares, size=num_samples)
     low, high = np.percentile((counts[:, 0] - counts[:, 1]) / num_images, [2.5, 97.5])
     return float(low), float(high)
-
-
-def judge(
-    candidate: Result,
-    champion: Result | None,
-    config: GateConfig,
-    *,
-    num_samples: int,
-    seed: int,
-) -> Verdict:
-    """Hold the candidate to the floor and, where there is one, to the champion.
-
-    It fails below `min_accuracy`, and where it is more than `max_accuracy_drop` worse than the
-    champion.
-    """
-    accuracy = candidate.metrics["accuracy"]
-    difference = accuracy - champion.metrics["accuracy"] if champion else 0.0
-    above_floor = accuracy >= config.min_accuracy
-    close_enough = difference >= -config.max_accuracy_drop - 1e-9  # 0.97 - 0.975 < -0.005
-    interval = None
-    if champion and candidate.metrics["test_hash"] == champion.metrics["test_hash"]:
-        interval = paired_interval(
-            candidate.correct, champion.correct, num_samples=num_samples, seed=seed
-        )
-    return Verdict(above_floor, close_enough, difference, interval)

@@ -1,4 +1,4 @@
-"""How good the predictions are, and how sure one can be of it from a test set of this size."""
+"""How good the predictions are, and how precisely a test set of this size can tell."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
-from sklearn.metrics import precision_recall_fscore_support
+
+from ..config import EvaluateConfig
+from .calibration import reliability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Rows = IntArray | slice  # of a test set; drawn with replacement, a row may come more than once
+Rows = IntArray | slice  # of the test split; a resample may hold a row more than once
 
 HEADLINE = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "nll", "ece")
 ALL = slice(None)
@@ -20,7 +22,12 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's answers on a test set. logits: (N, K). labels: (N,), the true classes."""
+    """A model's predictions for a test split.
+
+    Attributes:
+        logits: (N, num_classes).
+        labels: the true classes, (N,).
+    """
 
     logits: npt.NDArray[np.float32]
     labels: IntArray
@@ -38,6 +45,7 @@ class Predictions:
 
     @cached_property
     def confidence(self) -> FloatArray:
+        """Probability of the predicted class, (N,)."""
         return np.asarray(np.exp(self.log_probabilities.max(axis=1)))
 
     @cached_property
@@ -46,107 +54,83 @@ class Predictions:
 
     @cached_property
     def nll(self) -> FloatArray:
-        """Negative log-likelihood of each image's true class, in nats."""
+        """Negative log-likelihood of each image's true class in nats, (N,)."""
         return -self.log_probabilities[np.arange(len(self)), self.labels]
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """Stated confidence against accuracy, in bins of equal width.
-
-    count, confidence, accuracy: (num_bins,); the means of an empty bin are NaN.
-    """
-
-    count: IntArray
-    confidence: FloatArray
-    accuracy: FloatArray
-
-
-def bin_of(confidence: FloatArray, num_bins: int) -> IntArray:
-    """Bin of each confidence: bin `m` holds those in (m / num_bins, (m + 1) / num_bins]."""
-    return np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
-
-
-def reliability(
-    confidence: FloatArray, correct: npt.NDArray[np.bool_], num_bins: int
-) -> Reliability:
-    """Compute the reliability diagram's numbers (Guo et al. 2017, arXiv:1706.04599)."""
-    bins = bin_of(confidence, num_bins)
-    count = np.bincount(bins, minlength=num_bins)
-    sums = (np.bincount(bins, values, num_bins) for values in (confidence, correct))
-    with np.errstate(invalid="ignore"):
-        return Reliability(count, *(total / count for total in sums))
-
-
-def expected_calibration_error(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> float:
-    """Average the bins' distance of confidence and accuracy by their size (Guo et al. 2017)."""
-    bins = reliability(predictions.confidence[rows], predictions.correct[rows], num_bins)
-    gaps = np.abs(bins.accuracy - bins.confidence)
-    return float(np.nansum(bins.count * gaps) / bins.count.sum())
+def compute_metrics(
+    predictions: Predictions, classes: tuple[str, ...], config: EvaluateConfig
+) -> dict[str, Any]:
+    """Return each metric of `HEADLINE`, its interval as `{name}_ci95`, and `per_class`."""
+    values = headline_metrics(predictions, config.num_bins)
+    intervals = bootstrap_intervals(predictions, config)
+    metrics: dict[str, Any] = {}
+    for name, value in values.items():
+        metrics[name] = round(value, DIGITS)
+        metrics[f"{name}_ci95"] = intervals[f"{name}_ci95"]
+    return metrics | {"per_class": per_class_metrics(predictions, classes)}
 
 
 def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> dict[str, float]:
-    """Compute what `HEADLINE` names; macro means are over the classes that the rows have."""
+    """Compute the metrics of `HEADLINE` for some rows.
+
+    A macro average is over the classes that these rows have.
+    """
     labels, predicted = predictions.labels[rows], predictions.predicted[rows]
-    num_classes = predictions.logits.shape[1]
-    support, answers, hits = (
+    correct = predictions.correct[rows]
+    scores = class_scores(labels, predicted, predictions.logits.shape[1])
+    has_images = scores[-1] > 0
+    bins = reliability(predictions.confidence[rows], correct, num_bins)
+    values = (
+        correct.mean(),
+        *scores[:3, has_images].mean(axis=1),
+        predictions.nll[rows].mean(),
+        bins.expected_calibration_error,
+    )
+    return dict(zip(HEADLINE, map(float, values), strict=True))
+
+
+def class_scores(labels: IntArray, predicted: IntArray, num_classes: int) -> FloatArray:
+    """Return precision, recall, F1 and support (number of images) by class: (4, num_classes).
+
+    They equal scikit-learn's `precision_recall_fscore_support` with `zero_division=0`, which takes
+    some hundred times as long; each of the bootstrap's thousand resamples calls this.
+    """
+    support, num_predicted, true_positives = (
         np.bincount(values, minlength=num_classes)
         for values in (labels, predicted, labels[labels == predicted])
     )
-    present = support > 0
-    values = (
-        hits.sum() / len(labels),
-        (hits / np.maximum(answers, 1))[present].mean(),
-        (hits / np.maximum(support, 1))[present].mean(),
-        (2 * hits / np.maximum(support + answers, 1))[present].mean(),
-        predictions.nll[rows].mean(),
-        expected_calibration_error(predictions, num_bins, rows),
-    )
-    return dict(zip(HEADLINE, map(float, values), strict=True))
+    precision = true_positives / np.maximum(num_predicted, 1)
+    recall = true_positives / np.maximum(support, 1)
+    f1 = 2 * true_positives / np.maximum(support + num_predicted, 1)
+    return np.stack([precision, recall, f1, support])
 
 
 def per_class_metrics(
     predictions: Predictions, classes: tuple[str, ...]
 ) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and the number of test images (support) of each class."""
-    columns = precision_recall_fscore_support(
-        predictions.labels, predictions.predicted, labels=np.arange(len(classes)), zero_division=0
-    )
-    rows = zip(*(column.round(DIGITS).tolist() for column in columns), strict=True)
-    names = ("precision", "recall", "f1", "support")
+    """Return precision, recall, F1 and support of each class by its name."""
+    scores = class_scores(predictions.labels, predictions.predicted, len(classes))
+    rows = zip(classes, scores.T.round(DIGITS).tolist(), strict=True)
     return {
-        name: dict(zip(names, row, strict=True)) for name, row in zip(classes, rows, strict=True)
+        name: {"precision": precision, "recall": recall, "f1": f1, "support": int(support)}
+        for name, (precision, recall, f1, support) in rows
     }
 
 
-def bootstrap_intervals(
-    predictions: Predictions, num_bins: int, num_samples: int, seed: int
-) -> dict[str, list[float]]:
-    """95 % percentile bootstrap interval of each headline metric (Efron 1979), by `{name}_ci95`.
+def bootstrap_intervals(predictions: Predictions, config: EvaluateConfig) -> dict[str, list[float]]:
+    """Return the 95 % percentile bootstrap interval of each headline metric (Efron 1979).
 
     The same seed gives the same intervals.
+
+    Returns:
+        `[low, high]` by `{name}_ci95`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(config.seed)
     num_images = len(predictions)
-    resamples = (rng.integers(num_images, size=num_images) for _ in range(num_samples))
-    values = [list(headline_metrics(predictions, num_bins, rows).values()) for rows in resamples]
+    values = []
+    for _ in range(config.bootstrap_samples):
+        rows = rng.integers(num_images, size=num_images)
+        values.append(list(headline_metrics(predictions, config.num_bins, rows).values()))
     intervals = np.percentile(values, [2.5, 97.5], axis=0).round(DIGITS).T  # (6, 2)
     return {f"{name}_ci95": row for name, row in zip(HEADLINE, intervals.tolist(), strict=True)}
-
-
-def evaluate(
-    predictions: Predictions,
-    classes: tuple[str, ...],
-    *,
-    num_bins: int,
-    num_samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Headline metrics, each followed by its interval, and `per_class`."""
-    values = headline_metrics(predictions, num_bins)
-    intervals = bootstrap_intervals(predictions, num_bins, num_samples, seed)
-    report: dict[str, Any] = {}
-    for name, value in values.items():
-        report[name] = round(value, DIGITS)
-        report[f"{name}_ci95"] = intervals[f"{name}_ci95"]
-    return report | {"per_class": per_class_metrics(predictions, classes)}

@@ -27,7 +27,7 @@ from ..models import build_model
 from ..paths import DOCS, PREPARED
 from ..provenance import describe_hardware
 from ..reporting.panels import BLUE, LIGHT_BLUE, STYLE
-from ..stages._main import run
+from ..stages._main import run_main
 from ..training.device import choose_device
 from ..training.loop import train
 from ..training.state import TrainState
@@ -186,4 +186,4 @@ def _plot(measured: dict[str, Measurements]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

@@ -15,7 +15,7 @@ from ..files import write_text
 from ..models import build_model
 from ..paths import BUILD, PREPARED
 from ..provenance import describe_hardware
-from ..stages._main import run
+from ..stages._main import run_main
 from ..training.device import choose_device
 from ..training.loop import set_up, train_loader
 from ..training.step import train_step
@@ -58,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

@@ -1,1 +1,1 @@
-"""All that is written for people, last of all: plots, cards, the README, the comparison."""
+"""What people read, written last: plots, cards, the results in the README, the comparison."""

@@ -1,4 +1,4 @@
-"""What a change does to the model, as Markdown: for a pull request and a workflow's summary."""
+"""What a change does to the model, as Markdown, for a pull request and a workflow's summary."""
 
 import csv
 import io
@@ -6,37 +6,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import yaml
 
 from .render import render
 
-MAX_POINTS = 40  # of a curve; GitHub draws no more than some thousand characters well
-HEADER = 2  # lines of a Markdown table before its rows
+MAX_POINTS = 40  # of a curve, which GitHub draws in a small frame
 
 
 @dataclass(frozen=True)
 class Side:
-    """The candidate or the champion: its stages in `dvc.lock`, the text of `metrics/curves.csv`."""
+    """The candidate or the champion.
+
+    Attributes:
+        stages: as in `dvc.lock`.
+        curve: validation accuracy by epoch in per cent.
+    """
 
     stages: dict[str, Any]
-    curves: str
+    curve: list[float]
 
     @classmethod
     def from_text(cls, lock: str, curves: str) -> "Side":
-        return cls(yaml.safe_load(lock).get("stages", {}), curves)
+        """Parse the contents of `dvc.lock` and `metrics/curves.csv`; that may be empty."""
+        rows = csv.DictReader(io.StringIO(curves))
+        curve = [100 * float(row["validation_accuracy"]) for row in rows]
+        return cls(yaml.safe_load(lock).get("stages", {}), curve)
 
 
 def compare(
     verdict: str, candidate: Side, champion: Side | None, *, metrics: str, params: str
 ) -> str:
-    """Put the verdict first, then metrics, parameters, data and curves, side by side.
+    """Write the verdict first, then metrics, parameters, data and curves of both sides.
 
     Args:
-        metrics, params: the tables of `dvc metrics diff --md` and `dvc params diff --md`.
+        verdict: of the gate, in Markdown.
+        metrics: the table of `dvc metrics diff --md`.
+        params: the table of `dvc params diff --md`.
     """
     stages, earlier = candidate.stages, champion.stages if champion else {}
-    before = _folders(earlier)
-    curves = [_curve(side.curves) for side in (candidate, champion) if side and side.curves]
+    before = _data(earlier)
+    curves = [_thin(side.curve) for side in (candidate, champion) if side and side.curve]
     headline, by_class = _split(metrics)
     return render(
         "comparison",
@@ -45,7 +55,7 @@ def compare(
         metrics=headline,
         by_class=by_class,
         params=_split(params)[0],
-        folders=[(path, before.get(path), found) for path, found in _folders(stages).items()],
+        data=[(path, before.get(path), after) for path, after in _data(stages).items()],
         changed=[name for name, stage in stages.items() if earlier.get(name) != stage],
         curves=curves,
         lowest=max(0, int(min(map(min, curves))) - 1),
@@ -54,36 +64,29 @@ def compare(
 
 
 def _split(table: str) -> tuple[str, str]:
-    """Split DVC's table by rows: of the whole model, and of its classes; a part may be empty."""
-    lines = table.strip().splitlines()
-    header, rows = lines[:HEADER], lines[HEADER:]
-    parts = [
-        [row for row in rows if (" per_class." in row) is of_class] for of_class in (False, True)
-    ]
-    whole, by_class = ("\n".join([*header, *part]) if part else "" for part in parts)
-    return whole, by_class
+    """Split DVC's table into the rows of the whole model and those of its classes.
+
+    Returns:
+        Two tables; one without rows is the empty text.
+    """
+    header, rows = table.strip().splitlines()[:2], table.strip().splitlines()[2:]
+    by_class = [row for row in rows if " per_class." in row]
+    whole = [row for row in rows if " per_class." not in row]
+    first, second = ("\n".join([*header, *part]) if part else "" for part in (whole, by_class))
+    return first, second
 
 
-def _folders(stages: Mapping[str, Any]) -> dict[str, str]:
-    """The data folders that the stages read or write, and what is in them."""
-    entries = [
+def _data(stages: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entries of `dvc.lock` for the data that stages read or write, by path."""
+    entries = (
         entry
         for stage in stages.values()
         for entry in [*stage.get("deps", ()), *stage.get("outs", ())]
-        if entry["path"].startswith("data/")
-    ]
-    return {
-        entry["path"]: f"{entry['size']:,} bytes in {entry.get('nfiles', 1):,} "
-        f"file{'s' if entry.get('nfiles', 1) > 1 else ''}, `{entry['md5'][:8]}`"
-        for entry in entries
-    }
+    )
+    return {entry["path"]: entry for entry in entries if entry["path"].startswith("data/")}
 
 
-def _curve(curves: str) -> list[float]:
-    """Validation accuracy by epoch in per cent: at most `MAX_POINTS`, first and last among them."""
-    rows = csv.DictReader(io.StringIO(curves))
-    values = [100 * float(row["validation_accuracy"]) for row in rows]
-    if len(values) <= MAX_POINTS:
-        return values
-    step = (len(values) - 1) / (MAX_POINTS - 1)
-    return [values[round(index * step)] for index in range(MAX_POINTS)]
+def _thin(curve: list[float]) -> list[float]:
+    """Keep at most `MAX_POINTS` points of a curve, the first and the last among them."""
+    num_points = min(len(curve), MAX_POINTS)
+    return [curve[round(index)] for index in np.linspace(0, len(curve) - 1, num_points)]

@@ -1,4 +1,4 @@
-"""What plots are made of, each part drawn into a figure or axes that are given."""
+"""The parts of the plots, each drawn into a figure or axes that the caller provides."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import confusion_matrix
 
-from ..evaluation.metrics import reliability
+from ..evaluation.calibration import reliability
 
 STYLE = Path(__file__).with_name("plots.mplstyle")
 INK, MUTED, PAPER = "#1b2430", "#66717f", "#fcfcfd"
 BLUE, LIGHT_BLUE, PALE_BLUE, ORANGE = "#2563c9", "#8fb4ee", "#dde8fa", "#d9571a"
-HITS = LinearSegmentedColormap.from_list("hits", ["#e6effc", "#7fabec", "#2563c9"])
-MISSES = LinearSegmentedColormap.from_list("misses", ["#fdeadd", "#f2a36f", "#d9571a"])
+CORRECT_COLORS = LinearSegmentedColormap.from_list("correct", ["#e6effc", "#7fabec", "#2563c9"])
+MISTAKE_COLORS = LinearSegmentedColormap.from_list("mistakes", ["#fdeadd", "#f2a36f", "#d9571a"])
 
-FEW = 10  # images in a bin, below which its accuracy says little
+FEW = 10  # images in a bin; the accuracy of fewer says little
 MAX_NAME = 16  # characters of a class name
 
 
@@ -28,9 +27,14 @@ MAX_NAME = 16  # characters of a class name
 class PlotData:
     """All that the plots are drawn from.
 
-    images: uint8 (N, C, H, W), the test split. labels, predicted: index of the class, (N,).
-    confidence: of the prediction, (N,). metrics: as in `metrics/evaluation.json`. curves: the
-    columns of `metrics/curves.csv` by name, each (epochs,).
+    Attributes:
+        images: the test split, uint8 (N, C, H, W).
+        labels: index of each image's true class, (N,).
+        predicted: index of its predicted class, (N,).
+        confidence: probability of the predicted class, (N,).
+        metrics: as in `metrics/evaluation.json`.
+        curves: the columns of `metrics/curves.csv` by name, each (epochs,).
+        num_bins: of the reliability diagram.
     """
 
     title: str
@@ -49,13 +53,13 @@ class PlotData:
 
 
 def draw_title(figure: Figure | SubFigure, text: str) -> None:
-    """Put a title above a figure, as far from its left edge whatever its width."""
+    """Put a title above a figure, 0.2 inches from its left edge whatever its width."""
     inches = figure.bbox.width / figure.dpi
     figure.suptitle(text, x=0.2 / inches, ha="left", weight="bold", size=11)
 
 
 def draw_headline(figure: SubFigure, data: PlotData) -> None:
-    """Write the four numbers that matter most, large."""
+    """Write the four most important numbers in large type."""
     metrics = data.metrics
     low, high = (100 * bound for bound in metrics["accuracy_ci95"])
     interval = f"test accuracy (95 % interval {low:.1f} to {high:.1f})"
@@ -73,10 +77,11 @@ def draw_headline(figure: SubFigure, data: PlotData) -> None:
 
 
 def draw_curves(axes: Axes, curves: npt.NDArray[np.void], quantity: str) -> None:
-    """Draw training and validation curve of a quantity, with the epoch that was kept."""
+    """Draw training and validation curve of a quantity, and mark the epoch that was kept."""
     epochs = curves["epoch"]
     for split, color in (("train", MUTED), ("validation", BLUE)):
         axes.plot(epochs, curves[f"{split}_{quantity}"], color=color, label=split)
+    # As in training: the highest accuracy, and of equal ones the lowest loss.
     best = np.lexsort((curves["validation_loss"], -curves["validation_accuracy"]))[0]
     value = curves[f"validation_{quantity}"][best]
     axes.plot(epochs[best], value, "o", color=ORANGE, markersize=7, label=f"best, {value:.4g}")
@@ -86,14 +91,16 @@ def draw_curves(axes: Axes, curves: npt.NDArray[np.void], quantity: str) -> None
 
 
 def draw_confusion_matrix(axes: Axes, data: PlotData, *, counts: bool, names: bool) -> None:
-    """Draw true classes as rows, coloured by share of the row: hits blue, mistakes orange."""
+    """Draw true classes as rows, coloured by share of the row: correct blue, mistakes orange."""
     num_classes = len(data.classes)
-    matrix = confusion_matrix(data.labels, data.predicted, labels=np.arange(num_classes))
+    pairs = np.bincount(data.labels * num_classes + data.predicted, minlength=num_classes**2)
+    matrix = pairs.reshape(num_classes, num_classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     diagonal = np.eye(num_classes, dtype=bool)
-    axes.imshow(np.ma.masked_where(~diagonal, share), cmap=HITS, vmin=0, vmax=1)
-    misses = np.ma.masked_where(diagonal | (matrix == 0), np.sqrt(share))  # so that rare ones show
-    axes.imshow(misses, cmap=MISSES, vmin=0, vmax=0.7)
+    axes.imshow(np.ma.masked_where(~diagonal, share), cmap=CORRECT_COLORS, vmin=0, vmax=1)
+    # The square root makes rare mistakes visible.
+    mistakes = np.ma.masked_where(diagonal | (matrix == 0), np.sqrt(share))
+    axes.imshow(mistakes, cmap=MISTAKE_COLORS, vmin=0, vmax=0.7)
     if counts:
         for row, column in np.argwhere(matrix):
             color = PAPER if share[row, column] > (0.5 if row == column else 0.25) else INK
@@ -118,7 +125,8 @@ def draw_gallery(
     for axes in grid:
         axes.set_axis_off()
     if not len(mistakes):
-        grid[0].set_title("None: every test image is right.", loc="left", weight="normal")
+        text = "None: every test image is classified correctly."
+        grid[0].set_title(text, loc="left", weight="normal")
     for axes, index in zip(grid, mistakes[order], strict=False):
         pixels = data.images[index].transpose(1, 2, 0)  # (H, W, C)
         axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
@@ -131,7 +139,7 @@ def draw_gallery(
 
 
 def draw_reliability(figure: Figure, data: PlotData) -> None:
-    """Draw accuracy by stated confidence, and below it how often each confidence is stated."""
+    """Draw accuracy by confidence, and below it the share of images with each confidence."""
     bins = reliability(data.confidence, data.correct, data.num_bins)
     width = 1 / data.num_bins
     centers = (np.arange(data.num_bins) + 0.5) * width

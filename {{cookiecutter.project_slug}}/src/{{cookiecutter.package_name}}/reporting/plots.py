@@ -1,4 +1,4 @@
-"""The plots of a model. The same numbers give the same bytes: git sees real changes only."""
+"""The plots of a model. The same numbers give the same bytes, so git sees real changes only."""
 
 import math
 from pathlib import Path
@@ -42,7 +42,7 @@ def write_plots(data: PlotData, folder: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Save with a palette of 256 colours, a third of the bytes that matplotlib would write."""
+    """Save with a palette of 256 colours: a third of the bytes that matplotlib would write."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -73,7 +73,7 @@ def _num_mistake_rows(data: PlotData) -> int:
 
 
 def _draw_summary(figure: Figure, data: PlotData) -> None:
-    """Draw the README's plot: the headline numbers over three panels."""
+    """Draw the README's plot: the headline numbers above three panels."""
     header, body = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 2.9]).ravel()
     draw_headline(header, data)
     left, middle, right = body.subfigures(1, 3, squeeze=False).ravel()

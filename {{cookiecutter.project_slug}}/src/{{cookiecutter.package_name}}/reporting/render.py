@@ -7,22 +7,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 
 def render(name: str, **values: object) -> str:
-    """Fill in `templates/{name}.md.j2`; ends with one newline. A missing value is an error."""
+    """Fill in `templates/{name}.md.j2`; the result ends with one newline.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that is not given.
+    """
     return TEMPLATES.get_template(f"{name}.md.j2").render(values).rstrip() + "\n"
 
 
 def cell(value: object) -> str:
-    """Text for a cell of a table, which a `|` in it does not end."""
+    """Escape text for a cell of a table, which a `|` would end."""
     return str(value).replace("|", "\\|")
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Write a share between 0 and 1 in per cent."""
+    """Format a fraction as in `98.1 %`."""
     return f"{100 * value:.{digits}f} %"
 
 
+def points(value: float) -> str:
+    """Format a difference of two accuracies in percentage points, with its sign."""
+    return f"{100 * value:+.2f}"
+
+
 def with_interval(metrics: dict[str, Any], key: str, digits: int = 1) -> str:
-    """Write a metric of `metrics/evaluation.json` and its 95 % interval."""
+    """Format a metric of `metrics/evaluation.json` with its 95 % interval."""
 
     def form(value: float) -> str:
         return f"{value:.{digits + 2}f}" if key in ("nll", "ece") else percent(value, digits)
@@ -33,7 +42,7 @@ def with_interval(metrics: dict[str, Any], key: str, digits: int = 1) -> str:
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(),  # HTML only, so not here
+    autoescape=select_autoescape(),  # of HTML, which these are not
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -41,7 +50,9 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {
     "cell": cell,
     "percent": percent,
+    "points": points,
     "decimals": "{:.4f}".format,
     "thousands": "{:,}".format,
+    "whole": "{:,.0f}".format,
     "with_interval": with_interval,
 }

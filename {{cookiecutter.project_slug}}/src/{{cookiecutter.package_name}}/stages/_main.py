@@ -1,4 +1,4 @@
-"""How every stage starts: a user's mistake ends it with one sentence, not with a traceback."""
+"""How every command starts: a user's mistake ends it with one sentence instead of a traceback."""
 
 import sys
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from ..errors import UserError
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call a stage's `main`; a `UserError` goes to stderr as it reads, and the exit code is 1."""
+def run_main(main: Callable[[], None]) -> None:
+    """Call `main`; print the message of a `UserError` to stderr and exit with code 1."""
     try:
         main()
     except UserError as error:

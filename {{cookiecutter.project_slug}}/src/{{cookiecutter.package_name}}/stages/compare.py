@@ -1,53 +1,51 @@
-"""Say in Markdown what this change does to the model, beside the champion: `make report`."""
+"""`make report`: what this change does to the model, compared with the champion, as Markdown."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ..errors import UserError
 from ..files import write_text
 from ..git import read_at
-from ..paths import BUILD, CURVES, VERDICT
+from ..paths import COMPARISON, CURVES, VERDICT
 from ..reporting.comparison import Side, compare
-from ._main import run
-from .gate import DEFAULT_CHAMPION
+from ._main import run_main
+from .gate import parse_champion
 
-COMPARISON = BUILD / "report.md"
 LOCK = Path("dvc.lock")
 
 
-def write_comparison(
-    champion: Annotated[
-        str, typer.Option(help="git revision that holds the champion's metrics")
-    ] = DEFAULT_CHAMPION,
-) -> None:
-    """Write build/report.md, and the summary of the workflow that this runs in, if any."""
+def main() -> None:
+    """Write build/report.md, and append it to the summary of the workflow, if this is one."""
+    revision = parse_champion("Write what this change does to the model, as Markdown.")
     for path, command in ((VERDICT, "make gate"), (LOCK, "dvc repro"), (CURVES, "dvc repro")):
         if not path.exists():
             raise UserError(f"{path} not found: run `{command}` first")
-    candidate = Side.from_text(LOCK.read_text("utf-8"), CURVES.read_text("utf-8"))
-    lock = read_at(champion, LOCK)
-    before = Side.from_text(lock, read_at(champion, CURVES) or "") if lock else None
+    candidate, champion = read_side(None), read_side(revision)
+    assert candidate is not None  # dvc.lock is there
     text = compare(
         VERDICT.read_text(encoding="utf-8"),
         candidate,
-        before,
-        metrics=dvc_diff("metrics", champion) if before else "",
-        params=dvc_diff("params", champion) if before else "",
+        champion,
+        metrics=dvc_diff("metrics", revision) if champion else "",
+        params=dvc_diff("params", revision) if champion else "",
     )
     write_text(COMPARISON, text)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text)
-    print(f"{COMPARISON} written" + (", and in the run's summary" if summary else ""))
+    print(f"{COMPARISON} written" + (", and in the workflow's summary" if summary else ""))
+
+
+def read_side(revision: str | None) -> Side | None:
+    """Read one side as of a git revision or from the working tree; None if it has no dvc.lock."""
+    lock = read_at(revision, LOCK)
+    return Side.from_text(lock, read_at(revision, CURVES) or "") if lock is not None else None
 
 
 def dvc_diff(what: str, champion: str) -> str:
-    """Return the table that `dvc metrics diff` or `dvc params diff` makes."""
+    """Return the Markdown table of `dvc metrics diff` or `dvc params diff`."""
     command = [sys.executable, "-m", "dvc", what, "diff", champion, "--md"]
     done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode != 0:
@@ -55,10 +53,5 @@ def dvc_diff(what: str, champion: str) -> str:
     return done.stdout
 
 
-def main() -> None:
-    """Run from the command line: `python -m <package>.stages.compare --champion REVISION`."""
-    typer.run(write_comparison)
-
-
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

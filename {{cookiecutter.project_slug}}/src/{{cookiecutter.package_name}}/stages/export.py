@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from ..config import Config, load_config
-from ..data.dataset import DatasetInfo, load_info, load_split
+from ..data.dataset import DatasetInfo, Split, load_info, load_split
 from ..export import check_onnx, export_onnx
 from ..files import read_json, sha256_of
 from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata
 from ..paths import BEST_MODEL, EVALUATION, MODEL, PREPARED, TRAINING
 from ..provenance import current_commit
 from ..training.checkpoint import load_model
-from ._main import run
+from ._main import run_main
 
 SAMPLED_CLASSES = 10
 SAMPLES_PER_CLASS = 2
@@ -22,14 +22,15 @@ SAMPLES_PER_CLASS = 2
 
 def main() -> None:
     config = load_config()
-    info = load_info(PREPARED)
+    info, test = load_info(PREPARED), load_split(PREPARED, "test")
     model = load_model(BEST_MODEL, torch.device("cpu"))
+    path = MODEL / MODEL_FILE
     MODEL.mkdir(exist_ok=True)
-    export_onnx(model, info.image, MODEL / MODEL_FILE, opset=config.export.opset)
-    check_onnx(model, MODEL / MODEL_FILE, load_split(PREPARED, "test").images, config.export)
-    _save_samples(info)
+    export_onnx(model, info.image, path, opset=config.export.opset)
+    check_onnx(model, path, test.images, config.export)
+    _save_samples(test, info.classes)
     _metadata(config, info).save(MODEL)
-    print(f"{MODEL / MODEL_FILE} and {MODEL / METADATA_FILE} written; same answers as PyTorch")
+    print(f"{path} and {MODEL / METADATA_FILE} written; same predictions as PyTorch's")
 
 
 def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
@@ -52,18 +53,17 @@ def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
     )
 
 
-def _save_samples(info: DatasetInfo) -> None:
-    """Put a few images of the test set beside the model, for the service's page to offer."""
-    test = load_split(PREPARED, "test")
-    rows = [
-        row
-        for position in range(SAMPLES_PER_CLASS)
-        for index in range(min(len(info.classes), SAMPLED_CLASSES))
-        for row in np.flatnonzero(test.labels == index)[position : position + 1]
-    ]
-    labels = [info.classes[index] for index in test.labels[rows]]
+def _save_samples(test: Split, classes: tuple[str, ...]) -> None:
+    """Save a few test images beside the model, for the service's page to offer."""
+    rows = np.concatenate(
+        [
+            np.flatnonzero(test.labels == label)[:SAMPLES_PER_CLASS]
+            for label in range(min(len(classes), SAMPLED_CLASSES))
+        ]
+    )
+    labels = [classes[label] for label in test.labels[rows]]
     np.savez_compressed(MODEL / SAMPLES_FILE, images=test.images[rows], labels=labels)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

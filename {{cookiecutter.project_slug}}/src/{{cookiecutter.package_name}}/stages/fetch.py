@@ -1,9 +1,9 @@
 """Stage 1: bring the data set's files to `data/raw/`."""
 
 from ..config import load_config
-from ..data.sources import fetch
+from ..data.fetch import fetch
 from ..paths import RAW
-from ._main import run
+from ._main import run_main
 
 
 def main() -> None:
@@ -12,4 +12,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

@@ -1,7 +1,7 @@
-"""Stage of deploy/torchserve/dvc.yaml: the model as an archive for TorchServe.
+"""Stage of deploy/torchserve/dvc.yaml: pack the model into an archive for TorchServe.
 
-An archive is a zip file with a manifest. It is written here and not by torch-model-archiver, so
-that the same model gives the same bytes, which is what DVC compares.
+An archive is a zip file with a manifest. It is not written by torch-model-archiver, whose file has
+the time in it: here the same model gives the same bytes, which is what DVC compares.
 """
 
 import json
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..metadata import METADATA_FILE
 from ..paths import BEST_MODEL, MODEL
-from ._main import run
+from ._main import run_main
 
 ARCHIVE = Path("deploy/torchserve/store/model.mar")
 FILES = (BEST_MODEL, MODEL / METADATA_FILE)
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 
 def main() -> None:
@@ -27,12 +27,12 @@ def main() -> None:
     ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(ARCHIVE, "w") as archive:
         for file in FILES:
-            archive.writestr(zipfile.ZipInfo(file.name, LONG_AGO), file.read_bytes())
+            archive.writestr(zipfile.ZipInfo(file.name, ZIP_EPOCH), file.read_bytes())
         archive.writestr(
-            zipfile.ZipInfo("MAR-INF/MANIFEST.json", LONG_AGO), json.dumps(manifest, indent=2)
+            zipfile.ZipInfo("MAR-INF/MANIFEST.json", ZIP_EPOCH), json.dumps(manifest, indent=2)
         )
     print(f"{ARCHIVE} written")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

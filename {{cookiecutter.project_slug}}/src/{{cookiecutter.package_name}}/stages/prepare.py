@@ -4,7 +4,7 @@ from ..config import load_config
 from ..data.prepare import prepare
 from ..data.sources import READERS
 from ..paths import PREPARED, RAW
-from ._main import run
+from ._main import run_main
 
 NUM_SHOWN = 10
 
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

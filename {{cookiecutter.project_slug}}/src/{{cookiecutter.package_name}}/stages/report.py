@@ -1,6 +1,6 @@
-"""Stage 6: write all that people read, from the files of the stages before: plots, cards, README.
+"""Stage 6: write what people read, from the files of the other stages: plots, cards, README.
 
-DVC knows plots and cards as outputs. It does not know the README as one: people edit it, too.
+Plots and cards are outputs of the stage for DVC. The README is not, because people edit it, too.
 """
 
 import csv
@@ -15,7 +15,7 @@ from ..paths import CURVES, DOCS, MODEL, PREDICTIONS, PREPARED, README, REPORTS,
 from ..reporting.cards import data_card, model_card, readme_results, replace_results
 from ..reporting.panels import PlotData
 from ..reporting.plots import write_plots
-from ._main import run
+from ._main import run_main
 
 
 def main() -> None:
@@ -45,4 +45,4 @@ def _plot_data(info: DatasetInfo, metadata: ModelMetadata) -> PlotData:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

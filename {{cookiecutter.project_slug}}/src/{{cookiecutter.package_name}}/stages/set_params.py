@@ -1,4 +1,8 @@
-"""Change values in `params.yaml` from `PARAMETERS`, as in `model.name=resnet train.epochs=5`."""
+"""Write the values of `PARAMETERS` into `params.yaml`, as in `model.name=resnet train.epochs=5`.
+
+They come by the environment and not by the command line, so that no shell interprets them: in a
+workflow they are what somebody typed.
+"""
 
 import os
 
@@ -6,13 +10,11 @@ import yaml
 
 from ..config import PARAMS_FILE, parse_config, parse_yaml, read_params
 from ..errors import UserError
-from ._main import run
+from ._main import run_main
 
 
 def main() -> None:
     """Write all of the values, or none of them if one cannot be used.
-
-    They come by the environment, so that no shell and no make reads what somebody typed.
 
     Raises:
         UserError: a word that is not `key=value`, or a key that `params.yaml` does not have.
@@ -27,27 +29,32 @@ def main() -> None:
 
 
 def set_value(text: str, assignment: str) -> str:
-    """Replace one value; comments and all other lines stay as they are.
+    """Replace one value in the text of `params.yaml`; comments and all other lines stay.
 
     Raises:
-        UserError: no `key=value`, no such key, or no value that can stand in one line of YAML.
+        UserError: not `key=value`, no such key, or not a value that fits into one line of YAML.
     """
     key, equals, value = assignment.partition("=")
     if not (key and equals and value):
         raise UserError(f"PARAMETERS: {assignment!r} is not of the form key=value")
     if not _is_scalar(value):
-        raise UserError(f"PARAMETERS: {assignment!r}: {value!r} is no number, text, true or null")
+        raise UserError(
+            f"PARAMETERS: {assignment!r}: {value!r} is not a number, text, true, false or null"
+        )
     node = yaml.compose(text)
     for part in key.split("."):
         children = node.value if isinstance(node, yaml.MappingNode) else []
         node = next((child for name, child in children if name.value == part), None)
     if not isinstance(node, yaml.ScalarNode):
-        raise UserError(f"PARAMETERS: {key} is no value of params.yaml")
+        raise UserError(f"PARAMETERS: {key} is not a key with a value in params.yaml")
     return text[: node.start_mark.index] + value + text[node.end_mark.index :]
 
 
 def _is_scalar(value: str) -> bool:
-    """Whether YAML reads all of it as one scalar; a # alone, [, an open quote or a | is none."""
+    """Whether YAML reads the whole text as one scalar.
+
+    A list, an open quote, a comment alone and the start of a block (`|`) are not.
+    """
     try:
         node = yaml.compose(value)
     except yaml.YAMLError:
@@ -58,4 +65,4 @@ def _is_scalar(value: str) -> bool:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

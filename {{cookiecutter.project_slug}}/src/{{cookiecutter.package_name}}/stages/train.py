@@ -24,7 +24,7 @@ from ..training.distributed import Process, exit_without_cleanup, process_group
 from ..training.interruption import EXIT_CODE, TrainingStoppedError
 from ..training.loop import train
 from ..training.state import EpochResult
-from ._main import run
+from ._main import run_main
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def _log(live: Live, epoch: EpochResult) -> None:
 
 if __name__ == "__main__":
     try:
-        run(main)
+        run_main(main)
     except TrainingStoppedError:
         print("stopped by SIGTERM; the state is saved, and the same command continues")
         exit_without_cleanup(EXIT_CODE)

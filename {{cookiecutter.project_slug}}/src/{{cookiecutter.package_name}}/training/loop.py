@@ -42,7 +42,7 @@ def train_loader(
         seed=config.seed,
         crop_padding=config.crop_padding,
         horizontal_flip=config.horizontal_flip,
-        share=process.rank_slice,
+        rank_slice=process.rank_slice,
     )
 
 
@@ -127,7 +127,7 @@ def train(
         batch_size=1024,
         device=device,
         location=config.data_location,
-        share=process.rank_slice,
+        rank_slice=process.rank_slice,
     )
     num_images, num_steps = len(train_split), len(loader)
     state = set_up(

@@ -1,0 +1,59 @@
+"""Bring a data set to `data/raw/`: download the official files, or copy a folder of images."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ..config import DatasetName
+from ..errors import UserError
+from .download import download, path_of
+from .sources import IMAGE_SUFFIXES, OFFICIAL_URLS, image_files, official_files
+
+IMAGE_FOLDER = Path("data/images")
+
+
+def fetch(dataset: DatasetName, base_url: str | None, target: Path) -> None:
+    """Bring a data set's files to the folder `target`; after an error it is as it was before.
+
+    Args:
+        base_url: a mirror or a `file:` folder to read from instead of the official place. The
+            environment variable DATA_SOURCE_URL takes precedence.
+
+    Raises:
+        UserError: a file cannot be read or has the wrong checksum; there are no images.
+    """
+    base_url = os.environ.get("DATA_SOURCE_URL") or base_url
+    # Not in `target`, which DVC empties before each run: an interrupted download is resumed.
+    partial = target.with_name("partial")
+    if dataset == "image-folder":
+        shutil.rmtree(partial, ignore_errors=True)
+        _copy_image_folder(_local_folder(base_url) if base_url else IMAGE_FOLDER, partial)
+    else:
+        url = (base_url or OFFICIAL_URLS[dataset]).rstrip("/")
+        files = official_files(dataset)
+        for name, sha256 in files.items():
+            download(f"{url}/{name}", partial / name, sha256)
+        for file in partial.iterdir():
+            if file.name not in files:  # of another data set, whose download was interrupted
+                file.unlink()
+    shutil.rmtree(target, ignore_errors=True)
+    partial.replace(target)
+
+
+def _local_folder(url: str) -> Path:
+    if not url.startswith("file:"):
+        raise UserError(f"fetch.base_url = {url!r}: an image folder is read from a file: URL only")
+    return path_of(url)
+
+
+def _copy_image_folder(source: Path, target: Path) -> None:
+    files = image_files(source)
+    if not files:
+        raise UserError(
+            f"no images in {source}: it needs one folder for each class, "
+            f"with images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it"
+        )
+    for file in files:
+        copy = target / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
