@@ -1,10 +1,12 @@
 """What CI does on pull requests, by the real gh, which talks to a stand-in for GitHub's API."""
 
+import base64
 import http.server
 import json
 import os
 import re
 import socketserver
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -280,6 +282,42 @@ def test_an_origin_that_takes_no_branch_leaves_the_patch(
     output = open_pr(repository, github)
     assert "::notice::The branch results/newest could not be pushed." in output
     assert "build/results.patch" in output
+
+
+def test_git_pushes_with_the_workflows_token(
+    repository: Path, github: GitHub, tmp_path: Path
+) -> None:
+    given: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given.append(self.headers["Authorization"])
+            self.send_response(403 if given[-1] else 401)
+            self.send_header("WWW-Authenticate", 'Basic realm="GitHub"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "1")
+    files = ("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=127.0.0.1")
+    subprocess.run([*new, *files], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}/ana/project.git"
+        git(repository, "remote", "set-url", "origin", url)
+        pack_and_forget(repository, github)
+        # gh takes this variable's token for other hosts than github.com.
+        variables = {"GH_ENTERPRISE_TOKEN": "secret", "GIT_SSL_NO_VERIFY": "true"}
+        output = open_pr(repository, github, **variables)
+        server.shutdown()
+    login = base64.b64encode(b"x-access-token:secret").decode()
+    assert given == [None, f"Basic {login}"]
+    assert "could not be pushed" in output
 
 
 def test_without_new_results_no_pull_request_is_opened(repository: Path, github: GitHub) -> None:
