@@ -56,7 +56,7 @@ while :; do
     docker logs --tail 8 "$container" >&2
     case $state in
       *true) roll_back "the new version was killed for lack of memory; MEMORY in .env gives more." ;;
-      *) roll_back "the new version did not become ready in $1 s; the end of its log is above." ;;
+      *) roll_back "the new version did not become ready; the end of its log is above." ;;
     esac
   fi
   sleep 1
