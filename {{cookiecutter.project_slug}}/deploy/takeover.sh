@@ -10,6 +10,7 @@
 # reloaded when they change places.
 set -eu
 
+seconds=$1
 drain_seconds=2 # between the last request that is sent to a slot and its end
 mkdir -p active
 touch .env
@@ -48,7 +49,7 @@ fi
 docker compose up --detach --no-deps proxy "$idle" || roll_back "the new version did not start."
 
 container=$(docker compose ps --quiet "$idle")
-deadline=$(($(date +%s) + $1))
+deadline=$(($(date +%s) + seconds))
 while :; do
   state=$(docker inspect --format '{{.State.Health.Status}} {{.State.OOMKilled}}' "$container")
   [ "$state" = "healthy false" ] && break
