@@ -14,7 +14,7 @@ from .project import generated, measure
 from .report import write
 
 REPETITIONS = 3
-TARGETS = ("restore", "repro", "gate", "report", "patch")
+TARGETS = ("dvc-pull", "repro", "gate", "report", "pack-results")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def main() -> None:
         "containers",
         "The container with a trained model",
         "python -m benchmarks.containers",
-        ["server", "added to the base image, MB", "start to ready, s", "memory after 20 pictures"],
+        ["server", "added to the base image, MB", "start to ready, s", "memory after 20 images"],
         rows,
     )
 

@@ -35,10 +35,13 @@ BELONGS_TO = {
         "compose": [
             "deploy/target.compose.py",
             "deploy/compose.yaml",
+            "deploy/takeover.sh",
             "deploy/Caddyfile",
             "deploy/observability/prometheus.yml",
+            "docs/compose.md",
+            "docs/decisions/two-slots-and-a-file.md",
         ],
-        "kubernetes": ["deploy/target.kubernetes.py", "deploy/kubernetes"],
+        "kubernetes": ["deploy/target.kubernetes.py", "deploy/kubernetes", "docs/kubernetes.md"],
     },
     "license": {
         "MIT": ["LICENSE.MIT"],
@@ -46,7 +49,7 @@ BELONGS_TO = {
         "Proprietary": ["LICENSE.Proprietary"],
     },
 }
-# What is left takes its final name.
+# What is left gets its final name.
 RENAMES = {
     "python-version": ".python-version",  # under that name, pyenv would read the template's own
     f"params.{ANSWERS['dataset']}.yaml": "params.yaml",
@@ -110,7 +113,7 @@ def make_first_commit() -> str:
         A sentence on what was not done, or nothing.
     """
     if shutil.which("git") is None:
-        # DVC takes this file as leave to work without git; git ignores it.
+        # This lets DVC work without git; git ignores the file.
         Path(".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
         return (
             "git was not found, so there is no repository yet: install it, "

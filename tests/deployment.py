@@ -103,6 +103,7 @@ def ssh_host(folder: Path) -> Iterator[dict[str, str]]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
         f"AuthorizedKeysFile {folder / 'client.pub'}\nStrictModes no\nPidFile none\n"
         f"PasswordAuthentication no\nSetEnv PATH={os.environ['PATH']}\n"
+        "Subsystem sftp internal-sftp\n"
     )
     public = (folder / "host.pub").read_text()
     with running(sshd, "-D", "-f", config, port=port):

@@ -43,7 +43,7 @@ class Released:
 
     project: Bake
     target: Target
-    pictures: list[bytes]
+    test_images: list[bytes]
     labels: list[str]
 
     def release(self) -> str:
@@ -82,8 +82,8 @@ def released(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Ite
         project.run("git", "add", "--all")
         prepared = project.path / "data/prepared"
         labels = np.load(prepared / "test_labels.npy")[:20]
-        pictures = [png(pixels) for pixels in np.load(prepared / "test_images.npy")[:20]]
-        first = Released(project, place, pictures, [str(label) for label in labels])
+        test_images = [png(pixels) for pixels in np.load(prepared / "test_images.npy")[:20]]
+        first = Released(project, place, test_images, [str(label) for label in labels])
         first.release()
         yield first
 
@@ -112,7 +112,7 @@ def test_a_push_to_main_ends_in_a_container_that_answers(released: Released) -> 
     assert json.loads(labels)["org.opencontainers.image.revision"] == commit
     assert json.loads(labels)["model.sha256"] == model["sha256"]
     with httpx.Client(base_url=released.target.url, timeout=START_SECONDS) as client:
-        answers = [client.post("/v1/predict", content=picture) for picture in released.pictures]
+        answers = [client.post("/v1/predict", content=image) for image in released.test_images]
     right = [a.json()["label"] == label for a, label in zip(answers, released.labels, strict=True)]
     assert sum(right) >= 16
     assert {answer.json()["model"]["sha256"] for answer in answers} == {model["sha256"]}
@@ -121,14 +121,14 @@ def test_a_push_to_main_ends_in_a_container_that_answers(released: Released) -> 
 def test_versions_change_places_without_a_failed_request(released: Released) -> None:
     old = released.model()["sha256"]
     project = released.project
-    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+    with released.target.asked_all_the_time(released.test_images[0]) as answers:
         train_quickly(project, epochs=12)
         commit = released.release()
         assert released.model()["commit"] == commit
     new = released.model()["sha256"]
     assert set(answers) == {old, new}
 
-    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+    with released.target.asked_all_the_time(released.test_images[0]) as answers:
         env = released.target.env | {"IMAGE": broken_image(released)}
         failed = project.run("make", "deploy", env=env, check=False)
     assert failed.returncode != 0
@@ -136,7 +136,7 @@ def test_versions_change_places_without_a_failed_request(released: Released) -> 
     assert "no-such-folder/metadata.json not found" in failed.stderr
     assert set(answers) == {new}
 
-    with released.target.asked_all_the_time(released.pictures[0]) as answers:
+    with released.target.asked_all_the_time(released.test_images[0]) as answers:
         project.run("make", "rollback", env=released.target.env)
         assert released.model()["sha256"] == old
     assert set(answers) == {old, new}
@@ -163,7 +163,8 @@ def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(released:
 
     predict = f"{released.target.url}/v1/predict"
     answers = [
-        httpx.post(predict, content=picture, timeout=START_SECONDS) for picture in released.pictures
+        httpx.post(predict, content=test_image, timeout=START_SECONDS)
+        for test_image in released.test_images
     ]
     assert {answer.status_code for answer in answers} == {httpx.codes.OK}
     server = ["exec", "--env=PGPASSWORD=secret", compose("ps", "--quiet", "postgres")]

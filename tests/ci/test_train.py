@@ -52,11 +52,13 @@ def test_a_worse_model_fails_and_its_report_says_by_how_much(repository: Reposit
     assert "Success - Main make comment" in done.stdout
 
 
-def test_an_unchanged_pipeline_runs_no_stage_and_proposes_nothing(repository: Repository) -> None:
+def test_an_unchanged_pipeline_runs_no_stage_and_opens_nothing(
+    repository: Repository,
+) -> None:
     done = repository.train("push")
     assert done.returncode == 0, done.stdout
     assert ran(done.stdout) == []
-    assert "nothing to propose" in done.stdout
+    assert "there is no pull request to open" in done.stdout
     assert branches(repository) == ["main"]
 
 
@@ -91,7 +93,7 @@ def test_a_parameter_that_does_not_exist_fails_before_training(repository: Repos
 
 
 def test_a_wrong_type_and_a_broken_test_fail_a_job_of_ci_each(repository: Repository) -> None:
-    file = repository.project.path / "ci/messages.py"
+    file = repository.project.path / "ci/remote.py"
     file.write_text(file.read_text("utf-8") + '\n\nNUMBER: int = "one"\n', encoding="utf-8")
     tests = keep_few_tests(repository)
     wrong = '"""Arithmetic."""\n\n\ndef test_sum() -> None:\n    assert 1 + 1 == 3\n'

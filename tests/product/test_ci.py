@@ -1,11 +1,14 @@
-"""What CI says and sends: to a server that answers as GitHub's API does, and to a bare origin."""
+"""What CI does on pull requests, by the real gh, which talks to a stand-in for GitHub's API."""
 
+import base64
 import http.server
 import json
 import os
 import re
+import socketserver
+import ssl
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,83 +18,127 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGE_SIZE = 100
+FORBIDDEN = {"type": "FORBIDDEN", "message": "Resource not accessible by integration"}
 
 
 @dataclass
 class GitHub:
-    """One repository's comments and pull requests; `status` is how it answers who writes."""
+    """A stand-in for GitHub, with one repository's comments and pull requests.
 
-    url: str
-    status: int = 200
+    socket: where gh finds it. refuses: the status with which it refuses to write, or 0.
+    """
+
+    socket: Path
+    refuses: int = 0
     comments: list[dict[str, Any]] = field(default_factory=list)
     pulls: list[dict[str, Any]] = field(default_factory=list)
+
+    def comment(self, body: str, by_bot: bool) -> None:
+        """Add a comment, by the bot whose token gh has or by a person."""
+        author = {"login": "github-actions" if by_bot else "ana"}
+        number = str(len(self.comments))
+        entry = {"id": number, "author": author, "viewerDidAuthor": by_bot, "body": body}
+        self.comments.append(entry)
+
+    def page(self, after: str | None) -> dict[str, Any]:
+        """The comments of a pull request, a page at a time."""
+        start = int(after or 0)
+        end = start + PAGE_SIZE
+        page = {"hasNextPage": end < len(self.comments), "endCursor": str(end)}
+        return {"nodes": self.comments[start:end], "pageInfo": page}
+
+    def query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The objects that a query names; `repository` with more fields than the query names."""
+        url = "https://github.com/ana/project/pull/1"
+        comments = self.page(variables.get("endCursor"))
+        pull = {"id": "P1", "number": 1, "url": url, "state": "OPEN", "comments": comments}
+        pulls = {"nodes": self.pulls, "totalCount": len(self.pulls), "pageInfo": {}}
+        repository = {
+            "id": "R1",
+            "name": "project",
+            "owner": {"login": "ana"},
+            "defaultBranchRef": {"name": "main"},
+            "viewerPermission": "WRITE",
+            "pullRequest": pull,
+            "pullRequests": pulls,
+        }
+        viewer = {"login": "github-actions[bot]"}
+        objects = {"repository": repository, "node": {"comments": comments}, "viewer": viewer}
+        return {key: value for key, value in objects.items() if re.search(rf"\b{key}\b", query)}
+
+    def mutate(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Do what a mutation of GitHub's schema says."""
+        if "addComment(" in query:
+            self.comment(values["body"], by_bot=True)
+            return {"addComment": {"commentEdge": {"node": {"url": "https://github.com/new"}}}}
+        if "updateIssueComment(" in query:
+            self.comments[int(values["id"])]["body"] = values["body"]
+            return {"updateIssueComment": {"issueComment": {"url": "https://github.com/old"}}}
+        assert "createPullRequest(" in query
+        names = ("headRefName", "baseRefName", "title", "body")
+        pull = {name: values[name] for name in names}
+        pull |= {"id": "P1", "number": 1, "url": "https://github.com/pull", "state": "OPEN"}
+        self.pulls.append(pull)
+        return {"createPullRequest": {"pullRequest": pull}}
 
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if "/pulls" in self.path:
-                self.answer(200, state.pulls)
-            else:
-                page = int(re.search(r"[?&]page=(\d+)", self.path)[1])  # type: ignore[index]
-                self.answer(200, state.comments[100 * (page - 1) : 100 * page])
-
         def do_POST(self) -> None:
-            user = {"login": "github-actions[bot]", "type": "Bot"}
-            entry = {"id": len(state.comments), "user": user, **self.body()}
-            kept = state.pulls if self.path.endswith("/pulls") else state.comments
-            self.write(lambda: kept.append(entry))
-
-        def do_PATCH(self) -> None:
-            comment = state.comments[int(self.path.rpartition("/")[2])]
-            body = self.body()
-            self.write(lambda: comment.update(body))
-
-        def body(self) -> dict[str, Any]:
-            content: dict[str, Any] = json.loads(
-                self.rfile.read(int(self.headers["Content-Length"]))
-            )
-            return content
-
-        def write(self, change: Any) -> None:
-            assert self.path.startswith("/repos/ana/project/")
-            assert self.headers["Authorization"] == "Bearer secret"
-            if state.status == 200:
-                change()
-            self.answer(state.status, {})
+            assert self.path == "/graphql"
+            assert self.headers["Authorization"] == "token secret"
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            variables = request.get("variables") or {}
+            if "mutation" not in request["query"]:
+                self.answer(200, {"data": state.query(request["query"], variables)})
+            elif state.refuses == 403:
+                self.answer(200, {"data": None, "errors": [FORBIDDEN]})
+            elif state.refuses:
+                self.answer(state.refuses, {"message": "Bad credentials"})
+            else:
+                values = variables.get("input", {})
+                self.answer(200, {"data": state.mutate(request["query"], values)})
 
         def answer(self, status: int, content: object) -> None:
+            body = json.dumps(content).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
+            self.wfile.write(body)
 
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state = GitHub(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield state
-        server.shutdown()
-        thread.join()
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path may have 107 characters
+        state = GitHub(Path(folder, "socket"))
+        with socketserver.ThreadingUnixStreamServer(str(state.socket), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            yield state
+            server.shutdown()
+            thread.join()
 
 
 def run(
-    folder: Path, module: str, *arguments: str, **variables: str
+    folder: Path, github: GitHub, *command: str | Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
+    """Run a command as a job of GitHub's does, with a gh that finds the stand-in."""
+    config = github.socket.parent
+    (config / "config.yml").write_text(f"http_unix_socket: {github.socket}\n", encoding="utf-8")
     defaults = {
-        "GITHUB_ACTIONS": "true",
+        "GH_CONFIG_DIR": str(config),
+        "GH_TOKEN": "secret",
         "GITHUB_EVENT_NAME": "push",
         "GITHUB_REF_NAME": "main",
         "GITHUB_REPOSITORY": "ana/project",
         "GITHUB_RUN_ID": "7",
-        "GITHUB_TOKEN": "secret",
-        "PYTHONPATH": str(ROOT),
+        "PULL_REQUEST": "1",
     }
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        command,
         cwd=folder,
         env=os.environ | defaults | variables,
         capture_output=True,
@@ -102,10 +149,7 @@ def run(
 def comment(folder: Path, github: GitHub, report: str, **variables: str) -> str:
     (folder / "build").mkdir(exist_ok=True)
     (folder / "build/report.md").write_text(report, encoding="utf-8")
-    event = folder / "event.json"
-    event.write_text(json.dumps({"pull_request": {"number": 1}}), encoding="utf-8")
-    variables = {"GITHUB_API_URL": github.url, "GITHUB_EVENT_PATH": str(event)} | variables
-    done = run(folder, "ci.comment", **variables)
+    done = run(folder, github, "bash", ROOT / "ci/comment.sh", **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -113,32 +157,34 @@ def comment(folder: Path, github: GitHub, report: str, **variables: str) -> str:
 def test_a_pull_request_has_one_comment_which_later_runs_update(
     github: GitHub, tmp_path: Path
 ) -> None:
-    person = {"login": "ana", "type": "User"}
-    body = "<!-- model report --> as a person might quote it"
-    github.comments += [{"id": i, "user": person, "body": body} for i in range(150)]
+    for _ in range(150):
+        github.comment("a person's", by_bot=False)
     comment(tmp_path, github, "first")
+    github.comment("a person's", by_bot=False)
     comment(tmp_path, github, "second")
-    ours = [found["body"] for found in github.comments if found["user"]["type"] == "Bot"]
-    assert ours == ["<!-- model report -->\nsecond"]
+    ours = [found["body"] for found in github.comments if found["viewerDidAuthor"]]
+    assert ours == ["second\n"]
+    assert len(github.comments) == 152
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_token_that_may_not_comment_is_a_notice_and_no_failure(
     status: int, github: GitHub, tmp_path: Path
 ) -> None:
-    github.status = status
-    output = comment(tmp_path, github, "report")
-    assert output.startswith("::notice::No comment on the pull request: the token may not do this")
+    github.refuses = status
+    assert "::notice::No comment on the pull request" in comment(tmp_path, github, "report")
+    assert github.comments == []
 
 
 def test_without_a_token_there_is_a_notice_and_no_failure(github: GitHub, tmp_path: Path) -> None:
-    assert "::notice::" in comment(tmp_path, github, "report", GITHUB_TOKEN="")
+    assert "::notice::No comment" in comment(tmp_path, github, "report", GH_TOKEN="")
 
 
 def test_a_report_that_is_too_long_for_a_comment_is_cut(github: GitHub, tmp_path: Path) -> None:
-    comment(tmp_path, github, "a" * 100_000)
-    assert len(github.comments[0]["body"]) < 65_536
-    assert github.comments[0]["body"].endswith("The rest is in the run's summary.")
+    comment(tmp_path, github, "ä" * 100_000)
+    body = github.comments[0]["body"]
+    assert 65_000 < len(body) < 65_536
+    assert body.endswith("The rest is in the run's summary.\n")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -168,15 +214,20 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def pack_and_forget(repository: Path) -> None:
-    """Write the patch, and go back to the commit, as the job does that proposes it."""
-    assert run(repository, "ci.results", "pack").returncode == 0
+def pack(repository: Path, github: GitHub) -> None:
+    done = run(repository, github, "make", "--file", ROOT / "Makefile", "pack-results")
+    assert done.returncode == 0, done.stderr
+
+
+def pack_and_forget(repository: Path, github: GitHub) -> None:
+    """Write the patch, and go back to the commit, as in the job that opens the pull request."""
+    pack(repository, github)
     git(repository, "checkout", "--", ".")
     (repository / "reports/summary.png").unlink()
 
 
-def propose(repository: Path, github: GitHub, **variables: str) -> str:
-    done = run(repository, "ci.results", "propose", GITHUB_API_URL=github.url, **variables)
+def open_pr(repository: Path, github: GitHub, **variables: str) -> str:
+    done = run(repository, github, "bash", ROOT / "ci/open_pr.sh", **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -185,49 +236,93 @@ def test_new_results_and_nothing_else_come_back_as_one_pull_request(
     repository: Path, github: GitHub
 ) -> None:
     git(repository, "add", "notes.txt")
-    pack_and_forget(repository)
+    pack_and_forget(repository, github)
     assert git(repository, "status", "--porcelain") == "A  notes.txt\n"  # still staged
     git(repository, "rm", "--quiet", "--force", "notes.txt")
-    propose(repository, github)
+    open_pr(repository, github)
     changed = git(repository, "diff", "--name-only", "main~1", "origin/results/newest")
     assert changed.split() == ["dvc.lock", "reports/summary.png"]
-    assert [pull["head"] for pull in github.pulls] == ["results/newest"]
+    author = git(repository, "log", "-1", "--format=%an %ae", "origin/results/newest")
+    assert author.startswith("github-actions[bot] ")
+    assert author.endswith("+github-actions[bot]@users.noreply.github.com\n")
+    assert [(pull["headRefName"], pull["baseRefName"]) for pull in github.pulls] == [
+        ("results/newest", "main")
+    ]
     main = git(repository, "ls-remote", "origin", "main").split()[0]
     assert main == git(repository, "rev-parse", "main~1").strip()
     git(repository, "reset", "--hard", "main~1")
-    propose(repository, github)
+    open_pr(repository, github)
     assert len(github.pulls) == 1
 
 
 def test_a_run_by_hand_has_a_branch_of_its_own(repository: Path, github: GitHub) -> None:
-    pack_and_forget(repository)
-    propose(repository, github, GITHUB_EVENT_NAME="workflow_dispatch")
-    assert [pull["head"] for pull in github.pulls] == ["results/run-7"]
+    pack_and_forget(repository, github)
+    open_pr(repository, github, GITHUB_EVENT_NAME="workflow_dispatch")
+    assert [pull["headRefName"] for pull in github.pulls] == ["results/run-7"]
 
 
+@pytest.mark.parametrize("status", [401, 403])
 def test_a_token_that_may_not_open_pull_requests_leaves_branch_and_patch(
-    repository: Path, github: GitHub
+    status: int, repository: Path, github: GitHub
 ) -> None:
-    github.status = 403
-    pack_and_forget(repository)
-    output = propose(repository, github)
-    assert "::notice::No pull request was opened: the token may not do this." in output
+    github.refuses = status
+    pack_and_forget(repository, github)
+    output = open_pr(repository, github)
+    assert "::notice::No pull request was opened" in output
+    assert "The branch is results/newest. build/results.patch" in output
     assert "results/newest" in git(repository, "ls-remote", "origin")
+    assert github.pulls == []
 
 
 def test_an_origin_that_takes_no_branch_leaves_the_patch(
     repository: Path, github: GitHub, tmp_path: Path
 ) -> None:
-    pack_and_forget(repository)
+    pack_and_forget(repository, github)
     (tmp_path / "origin.git").rename(tmp_path / "elsewhere.git")
-    output = propose(repository, github)
+    output = open_pr(repository, github)
     assert "::notice::The branch results/newest could not be pushed." in output
     assert "build/results.patch" in output
 
 
-def test_without_new_results_nothing_is_proposed(repository: Path, github: GitHub) -> None:
+def test_git_pushes_with_the_workflows_token(
+    repository: Path, github: GitHub, tmp_path: Path
+) -> None:
+    given: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given.append(self.headers["Authorization"])
+            self.send_response(403 if given[-1] else 401)
+            self.send_header("WWW-Authenticate", 'Basic realm="GitHub"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "1")
+    files = ("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=127.0.0.1")
+    subprocess.run([*new, *files], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}/ana/project.git"
+        git(repository, "remote", "set-url", "origin", url)
+        pack_and_forget(repository, github)
+        # gh takes this variable's token for other hosts than github.com.
+        variables = {"GH_ENTERPRISE_TOKEN": "secret", "GIT_SSL_NO_VERIFY": "true"}
+        output = open_pr(repository, github, **variables)
+        server.shutdown()
+    login = base64.b64encode(b"x-access-token:secret").decode()
+    assert given == [None, f"Basic {login}"]
+    assert "could not be pushed" in output
+
+
+def test_without_new_results_no_pull_request_is_opened(repository: Path, github: GitHub) -> None:
     git(repository, "checkout", "--", ".")
     (repository / "reports/summary.png").unlink()
-    assert "No result is new" in run(repository, "ci.results", "pack").stdout
-    assert "nothing to propose" in propose(repository, github)
+    pack(repository, github)
+    assert "No result is new" in open_pr(repository, github)
     assert github.pulls == []

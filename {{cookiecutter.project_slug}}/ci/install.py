@@ -25,8 +25,9 @@ from pathlib import Path
 UV = os.environ.get("UV", "uv")  # `uv run` sets it to its own path
 SETTINGS = Path("uv.toml")
 MARK = "# Written by ci/install.py for this machine; delete it to have it look again.\n"
-COMMON = ("fork-strategy", "system-certs")  # uv.toml hides these settings of pyproject.toml
-PROBE = {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}  # seconds an index has to answer
+COMMON = ("fork-strategy", "system-certs")  # repeated in uv.toml, which hides pyproject.toml's
+PROBE = {"UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "1"}  # seconds an index has to respond
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def main() -> None:
@@ -74,28 +75,27 @@ def choose_source() -> list[str]:
 
 
 def newest(requirement: str, *source: str) -> str:
-    """What uv would take from a place, such as `torch==2.13.0+cpu`; nothing where it cannot.
+    """The version that uv would take, such as `torch==2.13.0+cpu`; empty where it finds none.
 
     Args:
-        source: the place, as options of `uv pip compile`.
+        requirement: what is wanted, such as `torch>=2.11`.
+        source: where to look, as options of `uv pip compile`.
     """
     own = {"UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX"}
-    environment = {key: value for key, value in os.environ.items() if key not in own} | PROBE
-    python = f"--python-version={sys.version_info.major}.{sys.version_info.minor}"
-    options = ["--quiet", "--no-cache", "--no-deps", "--no-header", "--no-annotate", python]
-    with tempfile.TemporaryDirectory() as folder:  # where no settings of the project are read
-        file = Path(folder, "requirement.in")
-        file.write_text(requirement, encoding="utf-8")
-        command = [UV, "pip", "compile", "--system-certs", *options, *source, str(file)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    env = {key: value for key, value in os.environ.items() if key not in own} | PROBE
+    command = [UV, "pip", "compile", "-", "--system-certs", "--no-cache", "--no-deps", *source]
+    command += ["--quiet", "--no-header", "--no-annotate", f"--python-version={PYTHON}"]
+    with tempfile.TemporaryDirectory() as cwd:  # where no settings of the project are read
+        done = subprocess.run(
+            command, cwd=cwd, env=env, input=requirement, capture_output=True, text=True
+        )
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def this_machine() -> str:
-    """The marker of this Python on this machine: a folder's wheel may fit no other."""
-    version = f"python_version == '{sys.version_info.major}.{sys.version_info.minor}'"
-    machine = f"platform_machine == '{platform.machine()}'"
-    return f"{version} and sys_platform == '{sys.platform}' and {machine}"
+    """The environment marker of this Python and machine: a folder's wheel may fit no other."""
+    machine = f"sys_platform == '{sys.platform}' and platform_machine == '{platform.machine()}'"
+    return f"python_version == '{PYTHON}' and {machine}"
 
 
 def wheel_folders() -> list[str]:

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .messages import error, notice
-
 # The variables that each kind of remote needs; a workflow fills them from secrets.
 VARIABLES = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -21,47 +19,44 @@ VARIABLES = {
     "azure": ("AZURE_STORAGE_CONNECTION_STRING",),
     "ssh": ("DVC_SSH_KEY",),
 }
-COMMANDS = {"restore": ("pull", "--allow-missing"), "store": ("push",)}
+# Where the variable holds a key that DVC reads from a file: DVC's setting for that file.
+KEY_FILES = {"gs": "credentialpath", "ssh": "keyfile"}
+COMMANDS = {"pull": ("pull", "--allow-missing"), "push": ("push",)}
 
 
 def main() -> int:
     """Pull or push; the exit code is DVC's, or 0 where the remote is not used."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=COMMANDS)
-    action: str = parser.parse_args().action
+    parser.add_argument("command", choices=COMMANDS)
+    command: str = parser.parse_args().command
     if not Path("dvc.lock").exists():
-        print(f"No dvc.lock yet: there is nothing to {action}.")
+        print(f"No dvc.lock yet: there is nothing to {command}.")
         return 0
-    name, url = remote()
-    if reason := unusable(url):
-        notice(f"DVC's remote is not used: {reason}")
-        return checkout() if action == "restore" else 0
+    name = _dvc("config", "core.remote")
+    url = _dvc("config", f"remote.{name}.url") if name else ""
+    if reason := why_unusable(url):
+        annotate("notice", f"DVC's remote is not used: {reason}")
+        # What the workflow's own cache holds is put in its place, so that no stage has to make it.
+        checkout = ["dvc", "checkout", "--allow-missing"]
+        return subprocess.run(checkout).returncode if command == "pull" else 0
     kind = url.partition("://")[0]
-    with credentials(kind, name) as environment:
-        done = subprocess.run(["dvc", *COMMANDS[action], "--remote", name], env=environment)
+    # An empty secret is an empty variable, which libraries would take for a wrong key.
+    environment = {key: value for key, value in os.environ.items() if value}
+    with key_file(kind, name):
+        done = subprocess.run(["dvc", *COMMANDS[command], "--remote", name], env=environment)
     if done.returncode != 0:
-        variables = " and ".join(VARIABLES.get(kind, ()))
-        advice = f", and that the secrets {variables} are right and may use it" if variables else ""
-        error(
+        secrets = " and ".join(VARIABLES.get(kind, ()))
+        advice = f", and that the secrets {secrets} are right and may use it" if secrets else ""
+        annotate(
+            "error",
             f"DVC's remote `{name}` ({url}) cannot be used: see above. Check its address "
             f"(`dvc remote modify {name} url …`){advice}. Nothing is lost: what was trained is in "
-            "this run's cache and artifacts."
+            "this run's cache and artifacts.",
         )
     return done.returncode
 
 
-def checkout() -> int:
-    """Put what the workflow's own cache holds in its place, so that no stage has to make it."""
-    return subprocess.run(["dvc", "checkout", "--allow-missing"]).returncode
-
-
-def remote() -> tuple[str, str]:
-    """Name and address of the default remote; both empty where none is configured."""
-    name = _dvc("config", "core.remote")
-    return name, _dvc("config", f"remote.{name}.url") if name else ""
-
-
-def unusable(url: str) -> str:
+def why_unusable(url: str) -> str:
     """Why CI goes on without the remote, in a sentence; empty where it can be used."""
     if not url:
         return "none is configured."
@@ -69,36 +64,36 @@ def unusable(url: str) -> str:
     if not separator:
         # Relative to .dvc, where the address is written.
         return "" if Path(".dvc", url).exists() else f"this machine has no folder {url}."
-    unset = [variable for variable in VARIABLES.get(kind, ()) if not os.environ.get(variable)]
-    if unset:
+    if unset := [name for name in VARIABLES.get(kind, ()) if not os.environ.get(name)]:
         return f"{url} needs {' and '.join(unset)}. Set a secret of that name to use it."
     return ""
 
 
 @contextmanager
-def credentials(kind: str, name: str) -> Iterator[dict[str, str]]:
-    """The environment for DVC; keys that have to be files are, for as long as it runs."""
-    # An empty secret is an empty variable, which libraries would take for a wrong key.
-    environment = {key: value for key, value in os.environ.items() if value}
+def key_file(kind: str, remote: str) -> Iterator[None]:
+    """Where DVC wants the key as a file, there is one, which only this user can read."""
+    setting = KEY_FILES.get(kind)
+    if setting is None:
+        yield
+        return
     with tempfile.TemporaryDirectory() as folder:
-        key = Path(folder, "key")
-        if kind == "gs":
-            _write_private(key, environment["GOOGLE_CREDENTIALS"])
-            environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(key)
-        if kind != "ssh":
-            yield environment
-            return
-        _write_private(key, environment["DVC_SSH_KEY"])
-        _dvc("remote", "modify", "--local", name, "keyfile", str(key))
+        path = Path(folder, "key")
+        path.touch(mode=0o600)
+        path.write_text(os.environ[VARIABLES[kind][0]].strip() + "\n", encoding="utf-8")
+        _dvc("remote", "modify", "--local", remote, setting, str(path))
         try:
-            yield environment
+            yield
         finally:
-            _dvc("remote", "modify", "--local", "--unset", name, "keyfile")
+            _dvc("remote", "modify", "--local", "--unset", remote, setting)
 
 
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text.strip() + "\n", encoding="utf-8")
+def annotate(level: str, text: str) -> None:
+    """Print a line that GitHub shows on top of a run; elsewhere it is plain text."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        # https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+        print(f"::{level}::{text.replace('%', '%25')}", flush=True)
+    else:
+        print(f"{level}: {text}", flush=True)
 
 
 def _dvc(*arguments: str) -> str:

@@ -1,28 +1,12 @@
 """The commands behind `make image smoke push deploy rollback`."""
 
+import argparse
 import sys
-from collections.abc import Callable
-
-import typer
 
 from . import image, target
 from .settings import Settings
 from .shell import DeployError
-
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-def command(function: Callable[[Settings], str]) -> None:
-    """Make a command of a function; what it returns is printed, its errors are one sentence."""
-
-    def call() -> None:
-        try:
-            print(function(Settings()))
-        except DeployError as error:
-            sys.exit(f"error: {error}")
-
-    help_text = (function.__doc__ or "").partition("\n")[0]
-    app.command(function.__name__, help=help_text)(call)
+from .smoke import smoke
 
 
 def deploy(settings: Settings) -> str:
@@ -30,9 +14,16 @@ def deploy(settings: Settings) -> str:
     return target.deploy(image.pushed_image(settings), settings)
 
 
-command(image.build)
-command(image.smoke)
-command(image.push)
-command(deploy)
-command(target.rollback)
-app()
+COMMANDS = {
+    "build": image.build,
+    "smoke": smoke,
+    "push": image.push,
+    "deploy": deploy,
+    "rollback": target.rollback,
+}
+parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
+parser.add_argument("command", choices=COMMANDS)
+try:
+    print(COMMANDS[parser.parse_args().command](Settings()))
+except DeployError as error:
+    sys.exit(f"error: {error}")

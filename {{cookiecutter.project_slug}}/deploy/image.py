@@ -1,28 +1,16 @@
-"""The image: build it, try it as it will run, and push it."""
+"""The image: build it and push it."""
 
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import service
 from .settings import VERSION, Settings
-from .shell import DeployError, need, run
+from .shell import DeployError, run
 
 DOCKERFILE = Path("deploy/docker/Dockerfile")
 METADATA = Path("model/metadata.json")
 PUSHED = Path("build/image.txt")  # name and digest of the image that was pushed last
-HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
-READY_SECONDS = 60
-PORT = 8000
-
-
-def need_docker() -> None:
-    """See that there is a Docker engine to talk to."""
-    need("docker", "Docker Engine, https://docs.docker.com/engine/install", ["docker", "info"])
 
 
 def name_of_image(settings: Settings) -> str:
@@ -31,59 +19,25 @@ def name_of_image(settings: Settings) -> str:
 
 
 def build(settings: Settings) -> str:
-    """Build the image with the model in `model/`, and give its name."""
-    need_docker()
+    """Build the image with the model in `model/`, and return its name."""
     image = name_of_image(settings)
     arguments = {
-        "PYTHON_VERSION": _python_version(),
+        "PYTHON_VERSION": python_version(),
         "REVISION": _revision(),
         "VERSION": VERSION,
-        "MODEL_SHA256": _model()["sha256"],
+        "MODEL_SHA256": model_sha256(),
     }
     options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    run("docker", "build", f"--file={DOCKERFILE}", f"--tag={image}", *options, ".", show=True)
+    run("docker", "build", f"--file={DOCKERFILE}", f"--tag={image}", *options, ".", stderr=None)
     return image
 
 
-def smoke(settings: Settings) -> str:
-    """Run the image as production will, send it test pictures, and give a sentence on the result.
-
-    Raises:
-        DeployError: it is too large, gets not ready, holds another model than `model/`, or gives
-            other labels than the evaluation saw.
-    """
-    need_docker()
-    image = name_of_image(settings)
-    model: str = _model()["sha256"]
-    label = _inspect(image)["Config"]["Labels"]["model.sha256"]
-    if label != model:
-        raise DeployError(f"{image} holds the model {label[:12]}, not {model[:12]}: build it anew.")
-    added = _added_mb(image)
-    if added > service.SIZE_BUDGET_MB:
-        raise DeployError(
-            f"{image} adds {added:.0f} MB to its base image; SIZE_BUDGET_MB in deploy/service.py "
-            f"is {service.SIZE_BUDGET_MB}."
-        )
-    with _running(image) as (container, url, seconds):
-        num_pictures = service.check(url, container, model)
-        usage = run("docker", "stats", "--no-stream", "--format={{.MemUsage}}", container)
-    return (
-        f"{image} adds {added:.0f} MB to its base image, was ready in {seconds:.1f} s, gave "
-        f"{num_pictures} test pictures the labels of the evaluation, "
-        f"and uses {usage.partition(' ')[0]} of memory."
-    )
-
-
 def push(settings: Settings) -> str:
-    """Push the image, and give its name by digest."""
-    need_docker()
-    if settings.registry_user:
-        registry, _, _ = settings.repository.partition("/")
-        login = ["docker", "login", f"--username={settings.registry_user}", "--password-stdin"]
-        run(*login, registry, stdin=settings.registry_password.get_secret_value())
+    """Push the image, and return its name by digest."""
+    log_in(settings)
     image = name_of_image(settings)
     run("docker", "push", "--quiet", image)
-    digests: list[str] = _inspect(image)["RepoDigests"]
+    digests: list[str] = inspect(image)["RepoDigests"]
     (pushed,) = (digest for digest in digests if digest.startswith(f"{settings.repository}@"))
     PUSHED.parent.mkdir(exist_ok=True)
     PUSHED.write_text(f"{pushed}\n", encoding="utf-8")
@@ -91,7 +45,7 @@ def push(settings: Settings) -> str:
 
 
 def pushed_image(settings: Settings) -> str:
-    """What to deploy: the image that is asked for, or else the one pushed last from here."""
+    """The image to deploy: the one that is asked for, or else the one pushed last from here."""
     if not settings.image and not PUSHED.exists():
         raise DeployError("There is no image to deploy: run `make push`, or set IMAGE.")
     image = settings.image or PUSHED.read_text(encoding="utf-8").strip()
@@ -100,63 +54,36 @@ def pushed_image(settings: Settings) -> str:
     return image
 
 
-@contextmanager
-def _running(image: str) -> Iterator[tuple[str, str, float]]:
-    """The image as a container on loopback: its id and URL, and the seconds until it was ready."""
-    environment = [f"--env={name}={value}" for name, value in service.OPEN.items()]
-    start = time.monotonic()
-    port = f"--publish=127.0.0.1::{PORT}"
-    container = run("docker", "run", "--detach", *HARDENED, port, *environment, image)
-    try:
-        address = run("docker", "port", container, str(PORT)).splitlines()[0]
-        url = f"http://{address}"
-        while not service.is_ready(url, container):
-            state = _inspect(container)["State"]
-            if not state["Running"] or time.monotonic() - start > READY_SECONDS:
-                raise DeployError(f"{image} did not get ready. {explain(state, _logs(container))}")
-            time.sleep(0.05)
-        yield container, url, time.monotonic() - start
-    finally:
-        run("docker", "rm", "--force", "--volumes", container)
+def log_in(settings: Settings, run: Callable[..., str] = run) -> None:
+    """Log docker in to the registry where there is a password for it.
+
+    Args:
+        run: runs the command, on this machine or on a host.
+    """
+    if settings.registry_user:
+        registry = settings.repository.partition("/")[0]
+        password = settings.registry_password.get_secret_value()
+        login = ("docker", "login", f"--username={settings.registry_user}", "--password-stdin")
+        run(*login, registry, stdin=password)
 
 
-def explain(state: dict[str, Any], logs: str) -> str:
-    """Why a container is not ready, from its state and its log."""
-    if state.get("OOMKilled"):
-        return "It was killed for want of memory: give it more."
-    what = "is not ready" if state["Running"] else f"ended with {state['ExitCode']}"
-    return f"It {what}; the end of its log:\n" + "\n".join(logs.strip().splitlines()[-8:])
-
-
-def _logs(container: str) -> str:
-    command = ["docker", "logs", container]
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ).stdout
-
-
-def _added_mb(image: str) -> float:
-    base = f"python:{_python_version()}-slim"
-    if not run("docker", "image", "ls", "--quiet", base):
-        run("docker", "pull", "--quiet", base)
-    return float(_inspect(image)["Size"] - _inspect(base)["Size"]) / 1e6
-
-
-def _inspect(thing: str) -> dict[str, Any]:
-    (state,) = json.loads(run("docker", "inspect", thing))
+def inspect(name: str) -> dict[str, Any]:
+    """All that docker knows of an image or a container."""
+    (state,) = json.loads(run("docker", "inspect", name))
     return dict(state)
 
 
-def _model() -> dict[str, Any]:
+def model_sha256() -> str:
+    """The digest of the model in `model/`."""
     if not METADATA.exists():
         raise DeployError(f"{METADATA} not found: train a model first, by `make repro`.")
-    return dict(json.loads(METADATA.read_text(encoding="utf-8")))
+    return str(json.loads(METADATA.read_text(encoding="utf-8"))["sha256"])
 
 
-def _python_version() -> str:
+def python_version() -> str:
+    """The version of Python that the image is made for."""
     return Path(".python-version").read_text(encoding="utf-8").strip()
 
 
 def _revision() -> str:
-    need("git", "git, https://git-scm.com")
     return run("git", "rev-parse", "HEAD")

@@ -1,48 +1,46 @@
 """Commands of other programs, and errors that are one sentence."""
 
-import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
+from pathlib import Path
+
+HOW_TO_INSTALL = {
+    "docker": "Docker Engine, https://docs.docker.com/engine/install",
+    "git": "git, https://git-scm.com",
+    "kubectl": "kubectl, https://kubernetes.io/docs/tasks/tools",
+    "ssh": "OpenSSH's client, https://www.openssh.com",
+}
 
 
 class DeployError(Exception):
-    """Something a person has to put right; the message says what."""
+    """Something a person has to fix; the message says what."""
 
 
-def run(*command: str, stdin: str = "", show: bool = False) -> str:
-    """Run a command and give what it prints.
+def run(*command: str, stdin: str = "", stderr: int | None = subprocess.PIPE) -> str:
+    """Run a command and return what it prints.
 
-    show: also let its messages through to the terminal, for commands that take long.
-
-    Raises:
-        DeployError: it failed; with the end of what it said.
-    """
-    result = subprocess.run(
-        command,
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=None if show else subprocess.PIPE,
-        text=True,
-    )
-    if result.returncode != 0:
-        said = "\n".join(f"{result.stdout}\n{result.stderr or ''}".strip().splitlines()[-15:])
-        raise DeployError(f"`{' '.join(command)}` ended with {result.returncode}: {said}")
-    return result.stdout.strip()
-
-
-def need(program: str, how_to_install: str, test: Sequence[str] = ()) -> None:
-    """See that a program is there, and that the command `test` of it succeeds.
+    Args:
+        stderr: None lets messages through to the terminal, for commands that take long;
+            `subprocess.STDOUT` returns them too.
 
     Raises:
-        DeployError: what to install or to start.
+        DeployError: it is not installed, or it failed; with the end of what it printed.
     """
-    if shutil.which(program) is None:
-        raise DeployError(f"{program} was not found: install {how_to_install}.")
-    if test and subprocess.run(test, capture_output=True).returncode != 0:
-        raise DeployError(f"{program} is installed, but `{' '.join(test)}` fails: start it first.")
+    try:
+        done = subprocess.run(
+            command, input=stdin, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
+        )
+    except FileNotFoundError:
+        program = command[0]
+        raise DeployError(f"{program} not found: install {HOW_TO_INSTALL[program]}.") from None
+    if done.returncode != 0:
+        output = f"{done.stdout}\n{done.stderr or ''}".strip().splitlines()[-15:]
+        reason = "\n".join(output)
+        raise DeployError(f"`{' '.join(command)}` ended with {done.returncode}: {reason}")
+    return done.stdout.strip()
 
 
-def say(message: str) -> None:
-    """Tell how far things are; standard output is for results."""
-    print(message, file=sys.stderr, flush=True)
+def write_private(path: Path, text: str) -> Path:
+    """Write a file that only this user can read."""
+    path.touch(mode=0o600)
+    path.write_text(text.strip() + "\n", encoding="utf-8")
+    return path

@@ -1,6 +1,7 @@
 """Kubernetes by kubectl: the manifests of an overlay, with the image by digest."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from .settings import NAME, Settings
-from .shell import DeployError, need, run, say
+from .shell import DeployError, run, write_private
 
 OVERLAYS = Path("deploy/kubernetes/overlays")
 
@@ -21,17 +22,17 @@ class Cluster:
         self._kubectl = ["kubectl", *options]
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        """Run a command of kubectl and give what it prints."""
+        """Run a command of kubectl and return what it prints."""
         return run(*self._kubectl, *arguments, stdin=stdin)
 
     def becomes_ready(self, timeout: float) -> bool:
-        """Wait for the newest rollout, and say whether it was completed."""
+        """Wait for the newest rollout; return whether it was completed."""
         command = ["rollout", "status", f"deployment/{NAME}", f"--timeout={timeout:.0f}s"]
         return subprocess.run([*self._kubectl, *command]).returncode == 0
 
 
 def deploy(image: str, settings: Settings) -> str:
-    """Apply the overlay with `image`; where its pods do not get ready, go back.
+    """Apply the overlay with `image`; where its pods do not become ready, go back.
 
     Raises:
         DeployError: it was rolled back; the pods from before have answered all along.
@@ -40,10 +41,11 @@ def deploy(image: str, settings: Settings) -> str:
         cluster.run("apply", "--filename=-", stdin=manifests(image, settings.deploy_overlay))
         if not cluster.becomes_ready(settings.deploy_timeout):
             selector = f"--selector=app.kubernetes.io/name={NAME}"
-            say(cluster.run("logs", selector, "--tail=8", "--prefix", "--ignore-errors"))
+            log = cluster.run("logs", selector, "--tail=8", "--prefix", "--ignore-errors")
+            print(log, file=sys.stderr, flush=True)
             cluster.run("rollout", "undo", f"deployment/{NAME}")
             seconds = f"{settings.deploy_timeout:g} s"
-            raise DeployError(f"Rolled back: {image} did not get ready in {seconds}.")
+            raise DeployError(f"Rolled back: {image} did not become ready in {seconds}.")
     return f"{image} answers in the overlay {settings.deploy_overlay}."
 
 
@@ -52,7 +54,7 @@ def rollback(settings: Settings) -> str:
     with connected(settings) as cluster:
         cluster.run("rollout", "undo", f"deployment/{NAME}")
         if not cluster.becomes_ready(settings.deploy_timeout):
-            raise DeployError("The version before does not get ready either: see `kubectl logs`.")
+            raise DeployError("The version before is not ready either: see `kubectl logs`.")
     return f"The version before answers again in the overlay {settings.deploy_overlay}."
 
 
@@ -78,15 +80,11 @@ def _namespace(overlay: str) -> str:
 @contextmanager
 def connected(settings: Settings) -> Iterator[Cluster]:
     """The cluster, reached with the given kubeconfig or else with the user's own."""
-    need("kubectl", "kubectl, https://kubernetes.io/docs/tasks/tools")
     overlay = settings.deploy_overlay
     if not (OVERLAYS / overlay).is_dir():
         raise DeployError(f"DEPLOY_OVERLAY={overlay}: there is no such folder in {OVERLAYS}.")
     with TemporaryDirectory() as folder:
         options = [f"--namespace={_namespace(overlay)}"]
         if config := settings.kube_config.get_secret_value():
-            file = Path(folder, "config")
-            file.touch(mode=0o600)
-            file.write_text(config, encoding="utf-8")
-            options.append(f"--kubeconfig={file}")
+            options.append(f"--kubeconfig={write_private(Path(folder, 'config'), config)}")
         yield Cluster(options)

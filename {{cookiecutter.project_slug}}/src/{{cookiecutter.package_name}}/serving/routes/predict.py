@@ -56,7 +56,8 @@ class PlainRoute(APIRoute):
     """A route whose function takes the request and makes the response itself.
 
     FastAPI's dependencies and response models take a fifth of the throughput from a service whose
-    model is as small as this one (docs/decisions), so they are left to the other routes.
+    model is as small as this one, so they are left to the other routes
+    (docs/decisions/service-on-the-stock-stack.md).
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Start a version beside the one that answers, and let it take over once it is ready, without a
+# dropped request. `make deploy` and `make rollback` run this on the host, in the project's folder:
+#
+#     sh takeover.sh SECONDS IMAGE    the image by digest, which has to be ready within SECONDS
+#     sh takeover.sh SECONDS          the version before the present one takes over again
+#
+# There are two slots, blue and green, of which one answers: green where there is a file
+# active/green. The proxy looks for it at every request (see Caddyfile), so nothing is restarted or
+# reloaded when they change places.
+set -eu
+
+seconds=$1
+drain_seconds=2 # between the last request that is sent to a slot and its end
+mkdir -p active
+touch .env
+if [ -e active/green ]; then # blue stays marked under green
+  active=green idle=blue key=BLUE_IMAGE
+elif [ -e active/blue ]; then
+  active=blue idle=green key=GREEN_IMAGE
+else
+  active='' idle=blue key=BLUE_IMAGE # the first deployment
+fi
+before=$(sed -n "s/^$key=//p" .env)
+image=${2:-$before}
+
+# Write the idle slot's image where compose reads it. Other lines stay, and nobody reads half a file.
+set_image() {
+  { sed "/^$key=/d" .env; echo "$key=$1"; } >.env.new
+  mv .env.new .env
+}
+
+# Leave everything as it was, and say why.
+roll_back() {
+  docker compose stop "$idle" || true
+  set_image "$before"
+  echo "Rolled back, ${active:-nothing} answers as before: $1" >&2
+  exit 1
+}
+
+if [ -z "$image" ]; then
+  echo "There is no earlier version on this host." >&2
+  exit 1
+fi
+set_image "$image"
+if [ $# -eq 2 ]; then
+  docker compose pull --quiet "$idle" || roll_back "the image could not be pulled."
+fi
+docker compose up --detach --no-deps proxy "$idle" || roll_back "the new version did not start."
+
+container=$(docker compose ps --quiet "$idle")
+deadline=$(($(date +%s) + seconds))
+while :; do
+  state=$(docker inspect --format '{{.State.Health.Status}} {{.State.OOMKilled}}' "$container")
+  [ "$state" = "healthy false" ] && break
+  if [ "$state" != "starting false" ] || [ "$(date +%s)" -gt "$deadline" ]; then
+    docker logs --tail 8 "$container" >&2
+    case $state in
+      *true) roll_back "the new version was killed for lack of memory; MEMORY in .env gives more." ;;
+      *) roll_back "the new version did not become ready; the end of its log is above." ;;
+    esac
+  fi
+  sleep 1
+done
+
+case $idle in
+  blue) touch active/blue && rm -f active/green ;;
+  green) touch active/green ;;
+esac
+if [ -n "$active" ]; then
+  sleep "$drain_seconds"
+  docker compose stop "$active"
+fi
+echo "$image answers from the slot $idle."
