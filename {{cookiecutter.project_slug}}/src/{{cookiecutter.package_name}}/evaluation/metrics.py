@@ -93,8 +93,8 @@ def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) 
 def class_scores(labels: IntArray, predicted: IntArray, num_classes: int) -> FloatArray:
     """Return precision, recall, F1 and support (number of images) by class: (4, num_classes).
 
-    They equal scikit-learn's `precision_recall_fscore_support` with `zero_division=0`, which takes some
-    hundred times as long; each of the bootstrap's thousand resamples calls this.
+    They equal scikit-learn's `precision_recall_fscore_support` with `zero_division=0`, which takes
+    some hundred times as long; each of the bootstrap's thousand resamples calls this.
     """
     support, num_predicted, true_positives = (
         np.bincount(values, minlength=num_classes)
