@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     install_problem_handlers(app)
     # The last one added is the outermost.
+    app.add_middleware(ObservabilityMiddleware)
     app.add_middleware(LoadSheddingMiddleware, path=predict.PATH)
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(ObservabilityMiddleware)
     return app
