@@ -15,6 +15,7 @@ import torch
 from my_project.data.dataset import Split, load_split
 from my_project.data.loader import BatchLoader
 from my_project.training.memory import keep_freed_memory
+from my_project.training.muon import Muon
 
 from ..training_run import CPU, TRAIN_CONFIG, build, largest_difference, noise, train_in
 
@@ -30,6 +31,25 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
     plain = train_in(tmp_path / "plain", build("mlp"), config)
     compiled = train_in(tmp_path / "compiled", build("mlp"), replace(config, compile=True))
     assert largest_difference(plain.best_weights, compiled.best_weights) < 1e-4
+
+
+def test_muon_takes_the_steps_of_pytorchs_own_on_matrices() -> None:
+    torch.manual_seed(0)
+    ours = [torch.randn(shape, requires_grad=True) for shape in ((32, 9), (9, 32), (16, 16))]
+    theirs = [weight.detach().clone().requires_grad_() for weight in ours]
+    groups = [{"params": ours, "weight_decay": 0.1}]
+    optimizers = (
+        Muon(groups, lr=0.02),
+        torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(5):
+        for weight, twin in zip(ours, theirs, strict=True):
+            weight.grad = torch.randn_like(weight)
+            twin.grad = weight.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for weight, twin in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(weight, twin, rtol=0.01, atol=0.01)  # theirs is in bfloat16
 
 
 def test_freed_memory_is_there_for_the_next_step() -> None:

@@ -9,12 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from package_name.config import NetworkName, load_config
-from package_name.config.schema import (
-    CNNConfig,
-    ResNetConfig,
-    ViTConfig,
-)
+from package_name.config import NetworkName, load_config, schema
 from package_name.data.dataset import DatasetInfo
 from package_name.models import build_model, count_parameters
 from package_name.models.cnn import CNN
@@ -25,26 +20,18 @@ from package_name.preprocess import ImageSpec
 
 # A network that is added to `NetworkName` is tested, too, with its settings in params.yaml.
 NAMES = get_args(NetworkName)
-CONFIG = load_config(Path(__file__).parents[1] / "params.yaml").model
 SMALL = replace(
-    CONFIG,
-    cnn=CNNConfig(width=8, dropout=0.0),
-    resnet=ResNetConfig(width=8, num_blocks=1),
-    vit=ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
+    load_config(Path(__file__).parents[1] / "params.yaml").model,
+    cnn=schema.CNNConfig(width=8, dropout=0.0),
+    resnet=schema.ResNetConfig(width=8, num_blocks=1),
+    vit=schema.ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
 )
 
 
 def build(name: NetworkName, channels: int, size: int, num_classes: int) -> nn.Sequential:
-    info = DatasetInfo(
-        name="",
-        classes=tuple(str(number) for number in range(num_classes)),
-        image=ImageSpec(channels, size, size),
-        counts={},
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
-        skipped=(),
-        content_hash="",
-    )
+    classes, image = tuple(map(str, range(num_classes))), ImageSpec(channels, size, size)
+    mean, std = (0.5,) * channels, (0.25,) * channels
+    info = DatasetInfo("", classes, image, {}, mean, std, skipped=(), content_hash="")
     return build_model(replace(SMALL, name=name), info)
 
 

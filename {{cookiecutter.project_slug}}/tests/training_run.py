@@ -64,13 +64,7 @@ TRAIN_CONFIG = TrainConfig(
 # Adam divides by gradients however small, so rounding errors grow; SGD keeps them small.
 CONFIGS = {
     "mlp": TRAIN_CONFIG,
-    "cnn": replace(
-        TRAIN_CONFIG,
-        optimizer="sgd",
-        learning_rate=0.02,
-        horizontal_flip=True,
-        accumulation_steps=2,
-    ),
+    "cnn": replace(TRAIN_CONFIG, optimizer="sgd", learning_rate=0.02, accumulation_steps=2),
     "vit": replace(TRAIN_CONFIG, shard_weights=True, learning_rate=0.001, horizontal_flip=True),
 }
 
@@ -161,9 +155,8 @@ def main(folder: str, num_images: str, num_epochs: str, network: str, *signal: s
             if is_first_start and signal[:2] == (str(epoch), str(process.rank)):
                 os.kill(os.getpid(), int(signal[2]))
 
-        train_on_noise(
-            Path(folder), int(num_images), int(num_epochs), network, process, send_signal
-        )
+        size = int(num_images), int(num_epochs)
+        train_on_noise(Path(folder), *size, network, process, send_signal)
 
 
 if __name__ == "__main__":

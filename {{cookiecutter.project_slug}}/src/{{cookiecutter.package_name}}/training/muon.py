@@ -20,9 +20,10 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 class Muon(Optimizer):
     """Matrices and convolution filters get an orthogonal step; vectors get a normalised one.
 
-    `torch.optim.Muon` refuses everything but matrices, so a CNN could give it its last layer alone,
-    and all else would need a second optimizer with a second schedule. On matrices, both take the
-    same steps (with its `adjust_lr_fn="match_rms_adamw"`; it rounds to bfloat16).
+    `torch.optim.Muon` takes matrices only: of a CNN, the last layer. All else would need a second
+    optimizer with a second schedule. On matrices both take the same steps (with its
+    `adjust_lr_fn="match_rms_adamw"`). It computes in bfloat16: on a CPU without that in hardware,
+    a step for the CNN's filters, as matrices, took 180 ms with it, and 13 ms here.
 
     A filter (out, in, H, W) counts as a matrix (out, in * H * W). The step of a matrix has the
     length that AdamW's would have, so that its learning rates fit (Liu et al. 2025,
