@@ -39,7 +39,7 @@ protobuf psutil psycopg psycopg_binary public py pycparser pydantic pydantic_cor
 pydevd_plugins pydot pygit2 pygments pygtrie pylab pynvml pyparsing pytest python_dateutil
 python_discovery python_dotenv python_multipart pyyaml requests rich ruamel ruamel_yaml ruff
 scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab sklearn smmap sqlalchemy
-sqltrie starlette sympy tabulate threadpoolctl tomlkit torch torchgen tqdm truststore typer
+sqltrie starlette structlog sympy tabulate threadpoolctl tomlkit torch torchgen tqdm truststore typer
 types_psutil types_pyyaml types_tqdm typing_extensions typing_inspection tzdata tzlocal urllib3
 uvicorn uvloop validate vine virtualenv voluptuous watchfiles wcwidth websockets yaml yarl zc
 zc_lockfile zizmor
