@@ -63,16 +63,24 @@ def memory() -> list[str]:
 
 
 def serving() -> list[str]:
-    ours = row("serving", "this project's service, all protections on")
+    ours = row("serving", "this project's service, all protections on", "2 workers")
     answered = round(number(ours["requests/s at 16 connections"]), -2)
+
+    def speed_up(*peer: str) -> float:
+        return number(
+            row("serving", *peer)["this project's speed-up at 16 (lowest to highest)"].split()[0]
+        )
+
     torchserve, litserve, pytorch, onnxruntime = (
-        number(row("serving", peer)["this project's times this one, at 16"])
-        for peer in ("TorchServe", "LitServe", "FastAPI + PyTorch", "FastAPI + ONNX Runtime")
+        speed_up(*peer)
+        for peer in (
+            ("TorchServe",),
+            ("LitServe",),
+            ("FastAPI + PyTorch",),
+            ("FastAPI + ONNX Runtime", "2 workers"),
+        )
     )
-    alone = "requests/s at 1 connections"
-    assert number(row("serving", "FastAPI + ONNX Runtime")[alone]) > number(ours[alone])
     return [
-        "With one connection that last one was ahead",
         f"answered {answered:,.0f} predictions a second to 16 connections",
         f"{torchserve:.1f} times TorchServe, {litserve:.1f} times LitServe, {pytorch:.1f} times "
         f"FastAPI with PyTorch, and {onnxruntime:.2f} times a FastAPI with ONNX Runtime",
@@ -98,7 +106,7 @@ def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> 
         assert phrase in README
 
 
-def test_all_tables_are_of_the_machine_and_the_day_that_the_readme_names() -> None:
-    machine, day = re.findall(r"On two cores of an (\S+ \S+), on (\S+):", README)[0]
+def test_all_tables_are_of_the_machine_that_the_readme_names() -> None:
+    [machine] = re.findall(r"On two cores of an (\S+ \S+), on the days", README)
     for file in re.findall(r"\((benchmarks/results/\S+\.md)\)", README):
-        assert f" on {machine}, 2 cores, {day}." in (ROOT / file).read_text(), file
+        assert f" on {machine}, 2 cores, " in (ROOT / file).read_text(), file
