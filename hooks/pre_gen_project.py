@@ -35,14 +35,14 @@ kombu librt markdown_it markdown_it_py markupsafe matplotlib mdurl ml_dtypes mpl
 multidict multipart mypy mypy_extensions mypyc narwhals networkx nodeenv numpy nvidia_ml_py
 omegaconf onnx onnx_ir onnxruntime onnxscript opentelemetry opentelemetry_api orjson packaging
 pathspec pil pillow platformdirs pluggy pre_commit prometheus_client prompt_toolkit propcache
-protobuf psutil psycopg psycopg_binary public py pycparser pydantic pydantic_core pydantic_settings
-pydevd_plugins pydot pygit2 pygments pygtrie pylab pynvml pyparsing pytest python_dateutil
-python_discovery python_dotenv python_multipart pyyaml requests rich ruamel ruamel_yaml ruff
-scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab sklearn smmap sqlalchemy
-sqltrie starlette structlog sympy tabulate threadpoolctl tomlkit torch torchgen tqdm truststore typer
-types_psutil types_pyyaml types_tqdm typing_extensions typing_inspection tzdata tzlocal urllib3
-uvicorn uvloop validate vine virtualenv voluptuous watchfiles wcwidth websockets yaml yarl zc
-zc_lockfile zizmor
+protobuf psutil psycopg psycopg_binary public py pycparser pydantic pydantic_core
+pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pylab pynvml pyparsing pytest
+python_dateutil python_discovery python_dotenv python_multipart pyyaml requests rich ruamel
+ruamel_yaml ruff scikit_learn scipy scmrepo semver setuptools shellingham shortuuid shtab sklearn
+smmap sqlalchemy sqltrie starlette structlog sympy tabulate threadpoolctl tomlkit torch torchgen
+tqdm truststore typer types_psutil types_pyyaml types_tqdm typing_extensions typing_inspection
+tzdata tzlocal urllib3 uvicorn uvloop validate vine virtualenv voluptuous watchfiles wcwidth
+websockets yaml yarl zc zc_lockfile zizmor
 """
 # What other answers and other machines install besides, and the tools.
 INSTALLED_ELSEWHERE = """

@@ -56,3 +56,12 @@ def test_every_prediction_is_one_line_of_json_in_the_log(
     assert [line["status"] for line in access] == [200, 200, 200]
     assert access[-1]["request_id"] == response.json()["id"]
     assert {line["trace_id"] for line in access} == {trace_id}
+
+
+def test_the_openapi_document_says_where_a_key_goes(model_dir: Path) -> None:
+    with running_server(model_dir) as client:
+        document = client.get("/openapi.json").json()
+    assert document["components"]["securitySchemes"]["api_key"]["scheme"] == "bearer"
+    operations = {path: next(iter(ways.values())) for path, ways in document["paths"].items()}
+    open_to_all = {path for path, operation in operations.items() if "security" not in operation}
+    assert open_to_all == {"/healthz", "/readyz"}

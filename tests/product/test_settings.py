@@ -1,7 +1,8 @@
-"""Settings and keys that cannot be used are one sentence, and a container's limit is kept."""
+"""Settings, keys and models that cannot be used are one sentence; a container's limit is kept."""
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from my_project.serving.predictor import ModelError, Predictor
 from my_project.serving.settings import num_cores
 
 
@@ -63,3 +65,10 @@ def test_a_key_that_could_never_be_used_is_not_made(tmp_path: Path, name: str, r
     assert result.returncode == 1
     assert result.stderr.startswith("error: ")
     assert not file.exists()
+
+
+def test_metadata_that_cannot_be_read_is_a_clear_error(model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    (folder / "metadata.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"metadata\.json is broken"):
+        Predictor.load(folder, num_threads=1)
