@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from my_project.preprocess import ImageSpec, decode_image
-from my_project.serving.batching import Batcher
+from my_project.serving.batching import Batcher, Classification
 from my_project.serving.images import Decoder
 from my_project.serving.predictor import Predictor
 
@@ -37,21 +37,27 @@ def test_a_request_that_times_out_leaves_nothing_behind_and_costs_no_other(
     pixels = decode_image(digit, SPEC)
 
     async def use() -> None:
-        batcher = Batcher(slow, max_batch_size=1)
+        batcher = Batcher(slow, max_batch_size=2)
+
+        def classify_two() -> asyncio.Future[
+            tuple[Classification, Classification]
+        ]:  # as a batch, so on the thread
+            return asyncio.gather(batcher.classify(pixels), batcher.classify(pixels))
+
         MAY_GO_ON.clear()
         IS_BUSY.clear()
-        patient = asyncio.create_task(batcher.classify(pixels))
-        await asyncio.to_thread(IS_BUSY.wait)  # it is with the model
+        patient = classify_two()
+        await asyncio.to_thread(IS_BUSY.wait)  # they are with the model
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await batcher.classify(pixels)  # waits for the patient one's batch
+                await batcher.classify(pixels)  # waits for the patient ones' batch
         assert not patient.done()
         MAY_GO_ON.set()
-        assert (await patient).inference_seconds > 0
+        assert [one.inference_seconds > 0 for one in await patient] == [True, True]
         MAY_GO_ON.clear()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await batcher.classify(pixels)  # is with the model
+                await classify_two()  # are with the model
         MAY_GO_ON.set()
         assert (await batcher.classify(pixels)).inference_seconds > 0
         await batcher.stop()
