@@ -1,5 +1,6 @@
 """A network that is added as docs/make-it-yours.md says is tested like those that ship."""
 
+import os
 import re
 import subprocess
 import sys
@@ -68,7 +69,8 @@ def run_tests(extra: int) -> tuple[int, str]:
     text = NETWORK.replace("EXTRA", str(extra))
     (PACKAGE / "models/linear.py").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-v", "tests/test_models.py", "-k", "linear"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    env = os.environ | {"PYTHONPATH": str(PROJECT / "src")}  # these sources, and not a copy's origin
+    done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 
