@@ -42,7 +42,7 @@ def project(demo: Bake, tmp_path: Path) -> Bake:
 
 
 def train_for(project: Bake, epochs: int) -> None:
-    change = project.read("params.yaml").replace("epochs: 15", f"epochs: {epochs}")
+    change = project.read("params.yaml").replace("epochs: 30", f"epochs: {epochs}")
     assert change != project.read("params.yaml")
     (project.path / "params.yaml").write_text(change, encoding="utf-8")
 

@@ -86,14 +86,14 @@ def test_a_drawn_digit_is_recognised_and_feedback_on_it_is_kept(page: Page, data
     draw_three(page)
     expect(page.locator("#label")).to_have_text("3")
     page.get_by_role("button", name="This is wrong").click()
-    page.get_by_label("It shows").select_option("8")
+    page.get_by_label("The right label is").select_option("8")
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#thanks")).to_contain_text("Thank you")
     assert kept_feedback(database) == [("3", "8", True)]
 
 
 def kept_feedback(database: Path) -> list[tuple[str, str, bool]]:
-    """What was predicted, what it really is, and whether the picture was kept, once written."""
+    """The predicted and the corrected label, and whether the image was kept, once written."""
     query = (
         "SELECT predictions.label, feedback.label, length(image) > 0 FROM feedback"
         " JOIN predictions ON predictions.id = prediction_id"

@@ -22,10 +22,10 @@ IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
 # A network that trains in seconds, and a champion that leaves room to be better or worse.
 FAST = {
     "width: 32": "width: 8",
-    "epochs: 15": "epochs: 3",
+    "epochs: 30": "epochs: 3",
     "learning_rate: 0.002": "learning_rate: 0.01",
     "bootstrap_samples: 1000": "bootstrap_samples: 100",
-    "min_accuracy: 0.96": "min_accuracy: 0.3",
+    "min_accuracy: 0.97": "min_accuracy: 0.3",
 }
 
 

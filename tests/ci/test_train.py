@@ -88,7 +88,7 @@ def test_parameters_given_by_hand_are_trained_and_come_back_as_a_branch(
 def test_a_parameter_that_does_not_exist_fails_before_training(repository: Repository) -> None:
     done = repository.train("workflow_dispatch", "--input", "parameters=train.epoch=$(id)")
     assert done.returncode != 0
-    assert "train.epoch is no value of params.yaml" in repository.printed()
+    assert "train.epoch is not a key with a value in params.yaml" in repository.printed()
     assert ran(done.stdout) == []
 
 

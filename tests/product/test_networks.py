@@ -69,7 +69,7 @@ def run_tests(extra: int) -> tuple[int, str]:
     text = NETWORK.replace("EXTRA", str(extra))
     (PACKAGE / "models/linear.py").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-v", "tests/test_models.py", "-k", "linear"]
-    env = os.environ | {"PYTHONPATH": str(PROJECT / "src")}  # these sources, and not a copy's origin
+    env = os.environ | {"PYTHONPATH": str(PROJECT / "src")}
     done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True)
     return done.returncode, done.stdout
 

@@ -123,12 +123,7 @@ def _wait_until_up(client: httpx.Client, server: subprocess.Popen[bytes]) -> Non
 def run_module(name: str, *arguments: str, **environment: object) -> str:
     """The output of a command of the service, such as `keys create`."""
     variables = {key.upper(): str(value) for key, value in environment.items()}
-    command = [
-        sys.executable,
-        "-m",
-        f"package_name.{name}",
-        *arguments,
-    ]
+    command = [sys.executable, "-m", f"package_name.{name}", *arguments]
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -47,8 +47,7 @@ def client(model_dir: Path) -> Iterator[httpx.Client]:
     ids=[
         *("text", "cut off", "nothing", "too many pixels", "too many bytes", "other field"),
         *("other content type", "no boolean", "feedback on nothing", "much feedback"),
-        *("unknown label",),
-        *("unknown path", "other method", "unknown file"),
+        *("unknown label", "unknown path", "other method", "unknown file"),
     ],
 )
 def test_a_bad_request_is_a_problem_that_names_what_is_wrong(

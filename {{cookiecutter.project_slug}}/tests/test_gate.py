@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from package_name.config import EvaluateConfig, GateConfig
-from package_name.evaluation.gate import Result, Verdict, judge, paired_interval
+from package_name.evaluation.gate import (
+    Result,
+    Verdict,
+    judge,
+    paired_interval,
+)
 from package_name.stages.gate import read_champion
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

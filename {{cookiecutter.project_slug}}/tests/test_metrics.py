@@ -14,7 +14,6 @@ from sklearn.metrics import (
 
 from package_name.config import EvaluateConfig
 from package_name.evaluation import baseline
-from package_name.evaluation.baseline import compare_with_baseline, mcnemar_p
 from package_name.evaluation.calibration import bin_of, reliability
 from package_name.evaluation.metrics import (
     HEADLINE,
@@ -145,12 +144,12 @@ def test_every_headline_metric_lies_in_its_interval(predictions: Predictions) ->
 def test_mcnemar_p_is_the_two_sided_binomial_tail(
     only_first: int, only_second: int, p: float
 ) -> None:
-    assert mcnemar_p(only_first, only_second) == pytest.approx(p)
-    assert mcnemar_p(only_second, only_first) == pytest.approx(p)
+    assert baseline.mcnemar_p(only_first, only_second) == pytest.approx(p)
+    assert baseline.mcnemar_p(only_second, only_first) == pytest.approx(p)
 
 
 def test_a_perfect_model_beats_the_baseline_beyond_chance() -> None:
-    comparison = compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)
+    comparison = baseline.compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)
     assert 0.85 < comparison["accuracy"] < 1
     assert comparison["only_baseline_right"] == 0
     assert comparison["only_model_right"] == round((1 - comparison["accuracy"]) * len(TEST))
@@ -161,4 +160,4 @@ def test_the_baseline_takes_a_subset_where_there_are_too_many_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(baseline, "MAX_PIXELS", 64 * 300)
-    assert compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)["num_train"] == 300
+    assert baseline.compare_with_baseline(TEST.labels, TRAIN, TEST, seed=0)["num_train"] == 300
