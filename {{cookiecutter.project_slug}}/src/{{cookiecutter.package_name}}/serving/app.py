@@ -24,8 +24,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AppState(settings) as app.state.serving:
-            # What is there now stays, so a garbage collection need not look through all of it, which
-            # takes tens of milliseconds.
+            # What is there now stays: a garbage collection through it takes tens of milliseconds.
             gc.freeze()
             yield
 
