@@ -190,4 +190,6 @@ def train(
                 break
             if all_reduce_any(stop.is_set(), process):
                 raise TrainingStoppedError
+    # DDP goes while all processes are here: freed later, it waits for those that have left.
+    state.network = state.model
     return state
