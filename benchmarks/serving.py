@@ -156,11 +156,11 @@ def main() -> None:
     ):
         for folder in (project, torchserve):
             train_shortly(folder, url)
-        picture = project / "picture.png"
-        picture.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
+        image = project / "picture.png"
+        image.write_bytes(png(np.load(project / "data/prepared/test_images.npy")[0]))
         candidates = servers(project, torchserve, create_key(project))
-        _overload(project, candidates[len(WORKERS) - 1], picture)
-        _compare(project, candidates, picture)
+        _overload(project, candidates[len(WORKERS) - 1], image)
+        _compare(project, candidates, image)
 
 
 def train_shortly(project: Path, url: str) -> None:
@@ -181,16 +181,16 @@ def create_key(project: Path) -> str:
     return measure(project, *command, env=env).output.strip()
 
 
-def _overload(project: Path, server: Server, picture: Path) -> None:
+def _overload(project: Path, server: Server, image: Path) -> None:
     """Far more clients than the service can answer, and what comes right after."""
     with running(project, server, next(iter(server.variants))) as port:
-        load(server, port, picture, 16, 2)  # to warm up
-        peak = load(server, port, picture, 64, 5)["good_per_second"]
+        load(server, port, image, 16, 2)  # to warm up
+        peak = load(server, port, image, 64, 5)["good_per_second"]
         before = _resident_mb(port)
-        during = load(server, port, picture, OVERLOAD_CONNECTIONS, OVERLOAD_SECONDS)
+        during = load(server, port, image, OVERLOAD_CONNECTIONS, OVERLOAD_SECONDS)
         after = _resident_mb(port)
         time.sleep(1)
-        recovered = load(server, port, picture, 64, 2)["good_per_second"]
+        recovered = load(server, port, image, 64, 2)["good_per_second"]
         statuses = _statuses(server, port)
     good, refused = during["good_per_second"], during["refused"] / OVERLOAD_SECONDS
     write(
@@ -234,20 +234,20 @@ Setting = tuple[str, str]  # a server's name, and that of its settings
 Readings = dict[tuple[Setting, int], list[dict[str, float]]]  # by connections, too
 
 
-def _compare(project: Path, candidates: list[Server], picture: Path) -> None:
-    settings = [(server.name, _best_variant(project, server, picture)) for server in candidates]
+def _compare(project: Path, candidates: list[Server], image: Path) -> None:
+    settings = [(server.name, _best_variant(project, server, image)) for server in candidates]
     readings: Readings = {}
     for _ in range(ROUNDS):
         for server, setting in zip(candidates, settings, strict=True):
             with running(project, server, setting[1]) as port:
-                load(server, port, picture, 16, 1)  # to warm up
+                load(server, port, image, 16, 1)  # to warm up
                 for count in CONNECTIONS:
-                    reading = load(server, port, picture, count, SECONDS)
+                    reading = load(server, port, image, count, SECONDS)
                     readings.setdefault((setting, count), []).append(reading)
     _write(settings, readings, _runtime_alone(project))
 
 
-def _best_variant(project: Path, server: Server, picture: Path) -> str:
+def _best_variant(project: Path, server: Server, image: Path) -> str:
     """The settings with the highest throughput at 16 connections, the median of some readings.
 
     Workers that share a socket take connections as they come, at times nearly all by one.
@@ -255,8 +255,8 @@ def _best_variant(project: Path, server: Server, picture: Path) -> str:
     speeds = {}
     for name in server.variants if len(server.variants) > 1 else ():
         with running(project, server, name) as port:
-            load(server, port, picture, 16, 1)
-            readings = [load(server, port, picture, 16, 2) for _ in range(ROUNDS)]
+            load(server, port, image, 16, 1)
+            readings = [load(server, port, image, 16, 2) for _ in range(ROUNDS)]
             speeds[name] = statistics.median(reading["good_per_second"] for reading in readings)
     return max(speeds, key=lambda name: speeds[name], default=next(iter(server.variants)))
 
@@ -311,12 +311,12 @@ def _wait_until_answering(server: Server, port: int, project: Path) -> None:
     raise SystemExit(f"{server.name} did not get ready:\n{(project / 'server.log').read_text()}")
 
 
-def load(server: Server, port: int, picture: Path, count: int, seconds: int) -> dict[str, float]:
+def load(server: Server, port: int, image: Path, count: int, seconds: int) -> dict[str, float]:
     """What wrk measures: good answers a second, latency in milliseconds, refusals, errors."""
-    body = picture
+    body = image
     if server.as_json:
-        body = picture.with_suffix(".json")
-        encoded = base64.b64encode(picture.read_bytes()).decode()
+        body = image.with_suffix(".json")
+        encoded = base64.b64encode(image.read_bytes()).decode()
         body.write_text(json.dumps({"image_data": encoded}))
     env = {"BODY": str(body), "CONTENT_TYPE": "application/json" if server.as_json else "image/png"}
     env |= {"TOKEN": server.token} if server.token else {}

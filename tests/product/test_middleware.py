@@ -100,6 +100,9 @@ def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
         with app.state.serving.counted_as_waiting():
             refused = await client.post("/v1/predict", content=digit, headers=PNG)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            # Before anything else of a request is looked at: else this would be 415.
+            text = await client.post("/v1/predict", headers={"Content-Type": "text/plain"})
+            assert text.status_code == 503
             assert (await client.get("/v1/model")).status_code == 200
         accepted = await client.post("/v1/predict", content=digit, headers=PNG)
         assert accepted.status_code == 200

@@ -4,6 +4,8 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +24,19 @@ def test_metrics_add_up_over_the_workers(model_dir: Path, digit: bytes) -> None:
         for _ in range(20):  # each on a connection of its own, so that both workers get some
             httpx.post(f"{client.base_url}/v1/predict", content=digit, headers=PNG, timeout=60)
         assert eventually(lambda: metric(client, 'predictions_total{label="3"}') == 20)
+
+
+def test_what_a_killed_worker_had_queued_is_not_counted_for_ever(tmp_path: Path) -> None:
+    def worker(code: str) -> str:
+        program = f"from my_project.serving import metrics; {code}"
+        env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+    worker("metrics.QUEUE_DEPTH.inc(3); metrics.PREDICTIONS.labels('3').inc()")
+    text = worker("print(metrics.render().decode())")
+    assert 'predictions_total{label="3"} 1.0' in text
+    assert not re.search(r"^prediction_queue_depth [1-9]", text, re.MULTILINE)
 
 
 def test_a_keys_rate_is_that_of_all_workers_together(

@@ -33,6 +33,7 @@ class RequireKey(HTTPBearer):
         self.auto_error = False  # HTTPBearer's own error is not a problem of RFC 9457
         self.permission = permission
 
+    # HTTPBearer gives the credentials; this gives the key that they are.
     async def __call__(self, request: Request) -> ApiKey | None:  # type: ignore[override]
         """Authenticate, authorise, and consume one request of the key's quota."""
         state = await get_state(request)

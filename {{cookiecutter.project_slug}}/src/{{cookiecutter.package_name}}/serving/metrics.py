@@ -1,6 +1,7 @@
 """What the service tells Prometheus. With several workers, any of them answers for all."""
 
 import os
+from pathlib import Path
 
 from prometheus_client import (
     REGISTRY,
@@ -55,6 +56,19 @@ def render() -> bytes:
     """All metrics, of all workers, in Prometheus' text format."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
+    _forget_dead_workers(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Drop the gauges of workers that were killed: uvicorn replaces them without a word."""
+    if os.name != "posix":  # elsewhere, signal 0 is not a question
+        return
+    for file in folder.glob("gauge_live*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # has no types

@@ -58,6 +58,7 @@ def set_up(
     if device.type == "cpu":
         keep_freed_memory()
     # Channels last: a convolution sums over the channels of a pixel, which then lie side by side.
+    # PyTorch's annotations of `Module.to` leave memory_format out.
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     # The moving average is a copy of the model, so it is made while the model is a plain one.
     ema_model = build_ema_model(model, config.ema_decay) if config.ema_decay else None
