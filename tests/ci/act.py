@@ -23,7 +23,8 @@ IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
 FAST = {
     "width: 32": "width: 8",
     "epochs: 30": "epochs: 3",
-    "learning_rate: 0.002": "learning_rate: 0.01",
+    "batch_size: 128": "batch_size: 32",
+    "learning_rate: 0.005": "learning_rate: 0.01",
     "bootstrap_samples: 1000": "bootstrap_samples: 100",
     "min_accuracy: 0.97": "min_accuracy: 0.3",
 }
