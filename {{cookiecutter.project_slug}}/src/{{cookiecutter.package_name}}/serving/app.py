@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import sys
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -15,6 +16,10 @@ from .routes.page import STATIC
 from .settings import Settings
 from .state import AppState
 
+# How long a thread may keep the interpreter (by default 5 ms): requests wait while another one
+# writes rows to the database.
+SWITCH_SECONDS = 0.0005
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service with these settings, or with those of the environment."""
@@ -26,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AppState(settings) as app.state.serving:
             # What is there now stays: a garbage collection through it takes tens of milliseconds.
             gc.freeze()
+            sys.setswitchinterval(SWITCH_SECONDS)
             yield
 
     app = FastAPI(
