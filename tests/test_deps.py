@@ -59,13 +59,13 @@ def test_a_stage_depends_on_the_modules_that_it_imports_and_on_no_others(
 def test_a_stage_depends_on_the_templates_that_it_fills_in(stage: str, deps: list[str]) -> None:
     folder = PACKAGE / "reporting/templates"
     texts = [file.read_text("utf-8") for file in reached(PACKAGE, [f"stages.{stage}"])]
-    used = {folder / f"{name}.md.j2" for text in texts for name in rendered(text)}
+    used = {folder / f"{name}.j2" for text in texts for name in rendered(text)}
     used |= {folder / name for file in used for name in included(file.read_text("utf-8"))}
     assert used == {path for path in named(deps) if path.suffix == ".j2"}
 
 
 def rendered(code: str) -> list[str]:
-    return re.findall(r'\brender\(\s*"([\w-]+)"', code)
+    return re.findall(r'\brender\(\s*"([\w.-]+)"', code)
 
 
 def included(template: str) -> list[str]:
@@ -74,7 +74,7 @@ def included(template: str) -> list[str]:
 
 def test_documents_come_last_nothing_that_they_are_about_imports_them() -> None:
     documents = PACKAGE / "reporting"
-    above = {"measure", "reporting", "stages"}
+    above = {"measure", "monitoring", "reporting", "stages"}
     below = [file for file in PACKAGE.rglob("*.py") if not above & set(file.parts)]
     assert below
     for file in below:

@@ -128,7 +128,7 @@ def test_python_version_is_the_chosen_one(choice: Choice) -> None:
 
 def test_no_tag_and_no_placeholder_is_left(any_bake: Bake) -> None:
     leftover = re.compile(rb"cookiecutter\.|\{%|%\}|\bpackage_name\b")
-    files = [name for name in any_bake.files() if not name.endswith(".md.j2")]  # the project's own
+    files = [name for name in any_bake.files() if not name.endswith(".j2")]  # the project's own
     found = [name for name in files if leftover.search((any_bake.path / name).read_bytes())]
     assert found == []
     assert [name for name in any_bake.files() if "{" in name] == []

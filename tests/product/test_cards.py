@@ -44,6 +44,9 @@ def make_info(skipped: int = 0) -> DatasetInfo:
         },
         mean=(0.1, 0.2, 0.3),
         std=(0.4, 0.5, 0.6),
+        num_from_feedback={"train": 3, "validation": 1, "test": 2},
+        num_copies=0,
+        ignored={},
         skipped=tuple((f"cat/{index}.png", "cut off") for index in range(skipped)),
         content_hash="sha256:0123456789abcdef",
     )
@@ -94,12 +97,12 @@ def test_the_data_card_counts_images_by_class_and_split() -> None:
     assert "| cat | 1000 | 100 | 200 |" in card
     assert "| **all** | **1,500** | **150** | **300** |" in card
     assert "sha256:0123456789abcdef" in card
-    assert "every file could be used" in card
+    assert "Every image could be used" in card
 
 
 def test_the_data_card_counts_all_skipped_files_and_names_the_first() -> None:
     card = data_card(make_info(skipped=25))
-    assert "25 files that could not be used" in card
+    assert "25 images that could not be used" in card
     assert "| cat/19.png | cut off |" in card
     assert "cat/20.png" not in card
 

@@ -31,7 +31,7 @@ SMALL = replace(
 def build(name: NetworkName, channels: int, size: int, num_classes: int) -> nn.Sequential:
     classes, image = tuple(map(str, range(num_classes))), ImageSpec(channels, size, size)
     mean, std = (0.5,) * channels, (0.25,) * channels
-    info = DatasetInfo("", classes, image, {}, mean, std, skipped=(), content_hash="")
+    info = DatasetInfo("", classes, image, {}, mean, std, (), {}, 0, {}, content_hash="")
     return build_model(replace(SMALL, name=name), info)
 
 

@@ -57,8 +57,8 @@ def test_feedback_on_a_kept_image_becomes_a_file_in_the_folder_of_its_true_class
     # Both rows may be written by different workers, one after the other.
     query = "SELECT 1 FROM feedback JOIN predictions ON predictions.id = feedback.prediction_id"
     assert eventually(lambda: rows(database, query))
-    run_module("monitoring.export_feedback", str(tmp_path), database_url=database)
-    assert (tmp_path / "5" / f"{prediction['id']}.png").read_bytes() == digit
+    run_module("monitoring.export_feedback", f"{tmp_path}/export", database_url=database)
+    assert (tmp_path / "export/5" / f"{prediction['id']}.png").read_bytes() == digit
 
 
 def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_prediction(

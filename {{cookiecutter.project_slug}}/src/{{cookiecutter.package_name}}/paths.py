@@ -3,6 +3,7 @@
 from pathlib import Path
 
 RAW = Path("data/raw")
+FEEDBACK = Path("data/feedback/images")
 PREPARED = Path("data/prepared")
 
 CHECKPOINTS = Path("checkpoints")
@@ -23,3 +24,4 @@ README = Path("README.md")
 BUILD = Path("build")
 VERDICT = BUILD / "gate.md"
 COMPARISON = BUILD / "report.md"
+FEEDBACK_EXPORT = BUILD / "feedback"

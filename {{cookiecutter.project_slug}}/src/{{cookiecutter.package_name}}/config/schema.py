@@ -1,8 +1,9 @@
 """The keys of `params.yaml`, with types and ranges. The docstring below a field explains it."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 
@@ -10,6 +11,15 @@ def _integer(value: object) -> object:
     """Refuse true and 1.0, which a `Literal` takes for 1."""
     if type(value) is not int:
         raise ValueError("input should be 1 or 3")
+    return value
+
+
+def _pattern(value: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"input should be a regular expression: {error}") from None
     return value
 
 
@@ -21,6 +31,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 SplitFraction = Annotated[Number, Field(gt=0, lt=1)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 
@@ -56,6 +67,8 @@ class PrepareConfig:
     """Maximum number of images in each split; None keeps all."""
     seed: Seed
     """Random seed of the split."""
+    group_pattern: Pattern | None
+    """Regular expression on a file's name: images with the same match stay in the same split."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

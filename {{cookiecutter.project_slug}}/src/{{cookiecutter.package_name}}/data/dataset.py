@@ -40,7 +40,10 @@ class DatasetInfo:
         counts: number of images by split and class.
         mean: of the training pixels by channel, on the scale 0 to 1.
         std: standard deviation of the same.
-        skipped: files that could not be used, each with the reason.
+        skipped: images that could not be used, each with the reason.
+        num_from_feedback: number of images that users of the service have labelled, by split.
+        num_copies: images that are left out since another one has the same pixels.
+        ignored: number of files that are no images of a known format, by suffix.
         content_hash: SHA-256 over all arrays; data sets with the same hash are the same data.
     """
 
@@ -51,6 +54,9 @@ class DatasetInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...]
+    num_from_feedback: dict[SplitName, int]
+    num_copies: int
+    ignored: dict[str, int]
     content_hash: str
 
     def num_images(self, split: SplitName) -> int:
@@ -79,3 +85,9 @@ def load_split(folder: Path, split: SplitName) -> Split:
     images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
     labels = np.load(folder / f"{split}_labels.npy")
     return Split(images, labels)
+
+
+def load_from_feedback(folder: Path, split: SplitName) -> npt.NDArray[np.bool_]:
+    """Read which images of a split came from feedback: (N,)."""
+    from_feedback: npt.NDArray[np.bool_] = np.load(folder / f"{split}_from_feedback.npy")
+    return from_feedback

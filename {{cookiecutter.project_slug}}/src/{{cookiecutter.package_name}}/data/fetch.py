@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from ..config import DatasetName
 from ..errors import UserError
+from ..files import write_json
 from .download import download, path_of
-from .sources import IMAGE_SUFFIXES, OFFICIAL_URLS, image_files, official_files
+from .image_folder import IGNORED, IMAGE_SUFFIXES, class_files, is_image
+from .sources import OFFICIAL_URLS, official_files
 
 IMAGE_FOLDER = Path("data/images")
 
@@ -47,13 +50,16 @@ def _local_folder(url: str) -> Path:
 
 
 def _copy_image_folder(source: Path, target: Path) -> None:
-    files = image_files(source)
-    if not files:
+    files = class_files(source)
+    images = [file for file in files if is_image(file)]
+    if not images:
         raise UserError(
             f"no images in {source}: it needs one folder for each class, "
             f"with images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it"
         )
-    for file in files:
-        copy = target / file.relative_to(source)
+    for image in images:
+        copy = target / image.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+        shutil.copyfile(image, copy)
+    ignored = Counter(file.suffix.lower() for file in files if not is_image(file))
+    write_json(target / IGNORED, dict(ignored.most_common()))

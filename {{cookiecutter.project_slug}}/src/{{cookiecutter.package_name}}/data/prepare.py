@@ -1,5 +1,6 @@
 """From raw images to the prepared arrays that every later stage reads."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,47 +14,116 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..config import PrepareConfig
+from ..errors import UserError
 from ..files import sha256, write_json
 from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
-from .dataset import SPLITS, DatasetInfo, Split, SplitName, load_split
-from .sources import RawDataset
-from .split import Indices, stratified_split
+from .copies import Copies, leave_out_copies
+from .dataset import SPLITS, DatasetInfo, SplitName, load_from_feedback, load_split
+from .raw import RawDataset
+from .split import MIN_PER_CLASS, Indices, Names, assign_splits, hash_positions
+from .statistics import describe
 
 ROWS_PER_COPY = 4096  # images that are in memory at a time
+MAX_CONTRADICTIONS = 0.05  # share of the images; with more, something is wrong with the labels
 
 
 def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> DatasetInfo:
     """Decode, split and write a data set to the folder `target`, all of it or nothing.
 
     Images are decoded one by one straight into a file, so memory does not grow with the data. An
-    image that cannot be decoded is left out and listed in `DatasetInfo.skipped`.
+    image that cannot be decoded is left out and listed in `DatasetInfo.skipped`. So are equal
+    images with different labels; of other equal ones, one is used.
 
     Raises:
-        UserError: a class has too few usable images to be in every split.
+        UserError: a class has too few usable images, or too many labels contradict each other.
     """
     spec = ImageSpec(config.channels, config.image_size, config.image_size)
     with _written_at_once(target) as folder:
-        usable, skipped = _decode_all(raw, spec, folder / "all.npy")
-        rows_by_split = stratified_split(
-            raw.labels[usable],
-            raw.classes,
+        usable, digests, skipped = _decode_all(raw, spec, folder / "all.npy")
+        given, from_feedback = raw.splits[usable], raw.from_feedback[usable]
+        copies = leave_out_copies(digests, raw.labels[usable], given, from_feedback)
+        skipped += _contradictions(raw, usable, copies)
+        chosen = copies.rows
+        # `chosen` counts the usable images; `pixels` and `raw` hold the skipped ones, too.
+        rows, labels = usable[chosen], raw.labels[usable[chosen]]
+        _check_counts(labels, raw.classes)
+        pattern = config.group_pattern
+        keys = (_key(raw.images[usable[row]], digests[row], pattern) for row in chosen)
+        positions = hash_positions(keys, config.seed)
+        split_of = assign_splits(
+            positions,
+            given[chosen],
+            from_feedback[chosen],
             validation_fraction=config.validation_fraction,
             test_fraction=config.test_fraction,
-            seed=config.seed,
-            is_test=None if raw.is_test is None else raw.is_test[usable],
         )
         pixels = np.load(folder / "all.npy", mmap_mode="r")
-        for split, rows in rows_by_split.items():
-            # `rows` count the usable images; `pixels` and `raw` hold the skipped ones, too.
-            chosen = usable[np.sort(rows[: config.limit])]
-            _copy_rows(pixels, chosen, folder / f"{split}_images.npy")
-            np.save(folder / f"{split}_labels.npy", raw.labels[chosen])
+        for split in SPLITS:
+            members = _members(split, split_of, positions, config.limit)
+            _copy_rows(pixels, rows[members], folder / f"{split}_images.npy")
+            np.save(folder / f"{split}_labels.npy", labels[members])
+            np.save(folder / f"{split}_from_feedback.npy", from_feedback[chosen][members])
         del pixels  # Windows deletes no file that is mapped
         (folder / "all.npy").unlink()
         splits = {split: load_split(folder, split) for split in SPLITS}
-        info = _describe(splits, name, raw.classes, spec, skipped)
+        feedback = {split: load_from_feedback(folder, split) for split in SPLITS}
+        info = describe(splits, name, raw, spec, skipped, copies.num_copies, feedback)
         write_json(folder / "dataset.json", asdict(info))
     return info
+
+
+def _key(image: Path | npt.NDArray[np.uint8], digest: str, group_pattern: str | None) -> str:
+    """Return what decides the split of an image: its group if its file name has one, or itself."""
+    if (
+        group_pattern
+        and isinstance(image, Path)
+        and (match := re.search(group_pattern, image.name))
+    ):
+        return f"group {match[1 if match.re.groups else 0]}"
+    return digest
+
+
+def _members(
+    split: SplitName, split_of: Names, positions: npt.NDArray[np.float64], limit: int | None
+) -> Indices:
+    """Return the row numbers of a split, in order; at most `limit`, chosen by their positions."""
+    members = np.flatnonzero(split_of == split)
+    if not len(members):
+        raise UserError(f"no image is in the {split} split: add images, or change its fraction")
+    return np.sort(members[np.argsort(positions[members], kind="stable")][:limit])
+
+
+def _check_counts(labels: npt.NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    for name, count in zip(classes, counts, strict=True):
+        if count < MIN_PER_CLASS:
+            raise UserError(
+                f"class {name!r} has too few images: it needs {MIN_PER_CLASS}, one each to train, "
+                "validate and test"
+            )
+
+
+def _contradictions(raw: RawDataset, usable: Indices, copies: Copies) -> list[tuple[str, str]]:
+    """Return the equal images with different labels, and the labels.
+
+    Raises:
+        UserError: there are too many of them.
+    """
+    skipped = []
+    for equal in copies.contradictions:
+        names = sorted({raw.classes[label] for label in raw.labels[usable[equal]]})
+        reason = f"the same image is in {' and '.join(names)}"
+        skipped += [(_name(raw.images[row], row), reason) for row in usable[equal]]
+    if len(skipped) > MAX_CONTRADICTIONS * len(usable):
+        raise UserError(
+            f"{len(skipped)} of {len(usable)} images are in more than one class, such as "
+            f"{skipped[0][0]} ({skipped[0][1]}): sort them out first"
+        )
+    return skipped
+
+
+def _name(image: Path | npt.NDArray[np.uint8], row: int) -> str:
+    return f"{image.parent.name}/{image.name}" if isinstance(image, Path) else f"image {row}"
 
 
 @contextmanager
@@ -72,10 +142,14 @@ def _written_at_once(target: Path) -> Iterator[Path]:
 
 def _decode_all(
     raw: RawDataset, spec: ImageSpec, path: Path
-) -> tuple[Indices, list[tuple[str, str]]]:
-    """Write all images to one array (N, C, H, W); return the usable rows, and the skipped files."""
+) -> tuple[Indices, list[str], list[tuple[str, str]]]:
+    """Write all images to one array (N, C, H, W).
+
+    Returns:
+        The usable rows, the digests of their pixels, and the skipped files with the reasons.
+    """
     pixels = _create_array(path, (len(raw.images), *spec.shape))
-    usable, skipped = [], []
+    usable, digests, skipped = [], [], []
     for row, image in enumerate(tqdm(raw.images, desc="decode", unit="image", disable=None)):
         try:
             if isinstance(image, Path):
@@ -83,11 +157,12 @@ def _decode_all(
             else:
                 pixels[row] = image_to_array(Image.fromarray(image), spec)
         except ImageError as error:
-            skipped.append((f"{image.parent.name}/{image.name}", str(error)))
+            skipped.append((_name(image, row), str(error)))
         else:
             usable.append(row)
+            digests.append(sha256([pixels[row].data]))
     pixels.flush()
-    return np.array(usable, dtype=np.int64), skipped
+    return np.array(usable, dtype=np.int64), digests, skipped
 
 
 def _copy_rows(pixels: npt.NDArray[np.uint8], rows: Indices, path: Path) -> None:
@@ -99,43 +174,3 @@ def _copy_rows(pixels: npt.NDArray[np.uint8], rows: Indices, path: Path) -> None
 
 def _create_array(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]]":
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-
-
-def _describe(
-    splits: dict[SplitName, Split],
-    name: str,
-    classes: tuple[str, ...],
-    spec: ImageSpec,
-    skipped: list[tuple[str, str]],
-) -> DatasetInfo:
-    """Count, measure and hash the prepared arrays."""
-    mean, std = _mean_and_std(splits["train"].images)
-    content: list[bytes | memoryview] = [repr(classes).encode()]
-    counts = {}
-    for split, data in splits.items():
-        numbers = np.bincount(data.labels, minlength=len(classes)).tolist()
-        counts[split] = dict(zip(classes, numbers, strict=True))
-        content += [repr(data.images.shape).encode(), data.images.data, data.labels.data]
-    return DatasetInfo(
-        name=name,
-        classes=classes,
-        image=spec,
-        counts=counts,
-        mean=tuple(mean.round(6).tolist()),
-        std=tuple(std.round(6).tolist()),
-        skipped=tuple(skipped),
-        content_hash=f"sha256:{sha256(content)}",
-    )
-
-
-def _mean_and_std(
-    images: npt.NDArray[np.uint8],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return mean and standard deviation of the pixels (N, C, H, W) by channel: (C,), 0 to 1."""
-    num_pixels = images.size // images.shape[1]
-    # NumPy sums a memory-mapped array through a small buffer, without a copy of it. The sums are
-    # whole numbers, so E[x²] - mean² loses no digits here.
-    mean = images.sum(axis=(0, 2, 3), dtype=np.int64) / num_pixels
-    mean_square = np.einsum("nchw,nchw->c", images, images, dtype=np.int64) / num_pixels
-    std = np.sqrt(mean_square - mean**2)
-    return mean / 255, np.maximum(std / 255, 1e-6)  # a constant channel is not divided by 0

@@ -2,8 +2,7 @@
 
 import gzip
 import tarfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import DatasetName
-from ..errors import UserError
+from .image_folder import read_image_folder
+from .raw import RawDataset
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 OFFICIAL_URLS = {
     # Inside scikit-learn, so no network is needed. Not by importing it, which takes a second.
     "digits": Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data"))).as_uri(),
@@ -36,42 +35,17 @@ OFFICIAL_FILES = {  # as `sha256sum` prints them
 }
 
 
-@dataclass(frozen=True)
-class RawDataset:
-    """A data set as its authors publish it.
-
-    Attributes:
-        images: one entry for each image: a file, or pixels uint8 (H, W) or (H, W, 3).
-        labels: index into `classes`, (N,).
-        is_test: true for the images of the official test set, (N,); None if there is none.
-    """
-
-    classes: tuple[str, ...]
-    images: Sequence[Path] | npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
-    is_test: npt.NDArray[np.bool_] | None = None
-
-
 def official_files(dataset: DatasetName) -> dict[str, str]:
     """Return the SHA-256 of each official file by its name."""
     words = OFFICIAL_FILES[dataset].split()
     return dict(zip(words[1::2], words[::2], strict=True))
 
 
-def image_files(folder: Path) -> list[Path]:
-    """List all images below the class folders, without hidden files, always in the same order."""
-    return sorted(
-        file
-        for file in folder.glob("*/**/*")
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    )
-
-
 def read_digits(folder: Path) -> RawDataset:
     """1,797 scans of handwritten digits, 8x8, 17 grey levels (Alpaydin and Kaynak 1998, UCI)."""
     table = np.loadtxt(folder / "digits.csv.gz", delimiter=",", dtype=np.int64)  # (N, 64 + 1)
     images = np.round(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    return RawDataset(tuple("0123456789"), images, table[:, 64])
+    return RawDataset.without_feedback(tuple("0123456789"), images, table[:, 64])
 
 
 def read_fashion_mnist(folder: Path) -> RawDataset:
@@ -82,9 +56,9 @@ def read_fashion_mnist(folder: Path) -> RawDataset:
     )
     train, test = (_read_idx(folder / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k"))
     labels = [_read_idx(folder / f"{part}-labels-idx1-ubyte.gz") for part in ("train", "t10k")]
-    is_test = np.repeat([False, True], [len(train), len(test)])
-    return RawDataset(
-        classes, np.concatenate([train, test]), np.concatenate(labels).astype(np.int64), is_test
+    splits = np.repeat(["", "test"], [len(train), len(test)])
+    return RawDataset.without_feedback(
+        classes, np.concatenate([train, test]), np.concatenate(labels).astype(np.int64), splits
     )
 
 
@@ -106,30 +80,17 @@ def read_cifar10(folder: Path) -> RawDataset:
             np.frombuffer(_read_member(archive, members[batch]), np.uint8).reshape(-1, 1 + 3072)
             for batch in batches
         ]
-    is_test = np.repeat([False] * 5 + [True], [len(batch) for batch in rows])
+    splits = np.repeat([""] * 5 + ["test"], [len(batch) for batch in rows])
     table = np.concatenate(rows)  # (N, label + 3 * 32 * 32)
     images = table[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return RawDataset(tuple(classes), images, table[:, 0].astype(np.int64), is_test)
+    labels = table[:, 0].astype(np.int64)
+    return RawDataset.without_feedback(tuple(classes), images, labels, splits)
 
 
 def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     assert file is not None
     return file.read()
-
-
-def read_image_folder(folder: Path) -> RawDataset:
-    """The user's own images: one folder for each class, named after it.
-
-    Raises:
-        UserError: there is only one class.
-    """
-    images = image_files(folder)
-    names = [image.relative_to(folder).parts[0] for image in images]
-    classes = tuple(sorted(set(names)))
-    if len(classes) < 2:
-        raise UserError(f"only one class folder, {classes[0]!r}: a classifier needs at least two")
-    return RawDataset(classes, images, np.array([classes.index(name) for name in names]))
 
 
 READERS: dict[DatasetName, Callable[[Path], RawDataset]] = {

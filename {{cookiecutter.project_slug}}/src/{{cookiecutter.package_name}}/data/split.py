@@ -1,58 +1,52 @@
-"""Which image goes into the training, validation and test split."""
+"""Which split an image goes into: its content decides, so that new images never move old ones."""
+
+import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
-from .dataset import SplitName
-
 Indices = npt.NDArray[np.int64]
+Names = npt.NDArray[np.str_]
+
+MIN_PER_CLASS = 3  # one each to train, validate and test
 
 
-def stratified_split(
-    labels: npt.NDArray[np.int64],
-    classes: tuple[str, ...],
+def hash_positions(keys: Iterable[str], seed: int) -> npt.NDArray[np.float64]:
+    """Place each key between 0 and 1, evenly and always at the same place: (N,)."""
+    start = hashlib.sha256(f"{seed}:".encode())
+    positions = []
+    for key in keys:
+        digest = start.copy()
+        digest.update(key.encode())
+        positions.append(int.from_bytes(digest.digest()[:8], "big") / 2**64)
+    return np.array(positions)
+
+
+def assign_splits(
+    positions: npt.NDArray[np.float64],
+    given: Names,
+    from_feedback: npt.NDArray[np.bool_],
     *,
     validation_fraction: float,
     test_fraction: float,
-    seed: int,
-    is_test: npt.NDArray[np.bool_] | None = None,
-) -> dict[SplitName, Indices]:
-    """Split each class by the same fractions, with at least one image in each split.
+) -> Names:
+    """Name the split of each image: (N,), of "train", "validation" and "test".
+
+    An image that neither comes nor goes never changes its split, whatever happens to the others.
+    The price is that a class has its share of a split only as far as chance allows.
 
     Args:
-        labels: class of each image, (N,).
+        positions: of each image between 0 and 1, (N,).
+        given: the split that the data set itself puts an image into, or "", (N,).
+        from_feedback: (N,); a data set's own test set has none of these, so they get a part of it.
         validation_fraction: of the images that are not in the test split.
-        test_fraction: of all images; not used where `is_test` is given.
-        is_test: (N,), true for the images of a data set's own test set, which become the test
-            split.
-
-    Returns:
-        The row numbers of each split, shuffled; together they are all rows, each once.
-
-    Raises:
-        UserError: a class has too few images to be in every split.
+        test_fraction: of the images for which the data set has no test set of its own.
     """
-    rng = np.random.default_rng(seed)
-    parts: dict[SplitName, list[Indices]] = {"train": [], "validation": [], "test": []}
-    for label, name in enumerate(classes):
-        rows = np.flatnonzero(labels == label)
-        if is_test is None:
-            test, rest = _cut(rng.permutation(rows), test_fraction, name, num_others=2)
-        else:
-            test, rest = rows[is_test[rows]], rng.permutation(rows[~is_test[rows]])
-        validation, train = _cut(rest, validation_fraction, name, num_others=1)
-        parts["train"].append(train)
-        parts["validation"].append(validation)
-        parts["test"].append(test)
-    return {split: rng.permutation(np.concatenate(rows)) for split, rows in parts.items()}
-
-
-def _cut(rows: Indices, fraction: float, name: str, *, num_others: int) -> tuple[Indices, Indices]:
-    """Cut off a fraction of the rows, at least one, and leave at least one for each other split."""
-    if len(rows) < 1 + num_others:
-        raise UserError(
-            f"class {name!r} has too few images: it needs 3, one each to train, validate and test"
-        )
-    count = min(max(1, round(fraction * len(rows))), len(rows) - num_others)
-    return rows[:count], rows[count:]
+    has_own_test = bool(np.any(given == "test"))
+    test_until = np.where(from_feedback | (not has_own_test), test_fraction, 0.0)
+    validation_until = test_until + (1 - test_until) * validation_fraction
+    by_hash = np.select(
+        [positions < test_until, positions < validation_until], ["test", "validation"], "train"
+    )
+    return np.where(given == "", by_hash, given)

@@ -1,46 +1,84 @@
-"""Feedback as an image folder, which the pipeline takes in as new data.
-
-python -m <package>.monitoring.export_feedback FOLDER
-"""
+"""`make export-feedback`: the images with corrected labels, and a sheet to look through them."""
 
 import argparse
+import json
+import shutil
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..data.image_folder import folder_name
+from ..files import write_json, write_text
+from ..paths import FEEDBACK_EXPORT
+from ..reporting.render import render
 from ..serving.records import connect, labelled_images
 from ..serving.settings import Settings
 
 SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".webp"}
+LIST = "feedback.json"
 
 
-def export_feedback(database_url: str, folder: Path) -> int:
-    """Write every kept image with feedback to `folder/<true label>/<prediction id>`.
+@dataclass(frozen=True)
+class Correction:
+    """One image with feedback.
 
-    Returns:
-        The number of images. Exporting again overwrites the same files.
+    Attributes:
+        file: in the folder of the export, `<corrected label>/<id of the prediction>.<suffix>`.
+        predicted, confidence: what the model said, and with which probability.
+        label: what the user said. api_key: whose key it was, None in development.
     """
-    number = 0
-    for prediction_id, label, image in labelled_images(connect(database_url)):
-        suffix = SUFFIXES.get(image[:4], ".jpg")
-        file = folder / label.replace("/", "-") / f"{prediction_id}{suffix}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(image)
-        number += 1
-    return number
+
+    id: str
+    file: str
+    predicted: str
+    confidence: float
+    label: str
+    api_key: str | None
+
+
+def export_feedback(database_url: str, folder: Path) -> list[Correction]:
+    """Write every kept image with feedback to `folder`, which is emptied before.
+
+    Of several labels for one image, the last counts.
+    """
+    scratch = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    corrections = []
+    for row in labelled_images(connect(database_url)):
+        suffix = SUFFIXES.get(row.image[:4], ".jpg")
+        file = Path(folder_name(row.label), f"{row.id}{suffix}")
+        (scratch / file).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / file).write_bytes(row.image)
+        confidence = max(row.probabilities)
+        corrections.append(
+            Correction(row.id, file.as_posix(), row.predicted, confidence, row.label, row.api_key)
+        )
+    write_json(scratch / LIST, [asdict(correction) for correction in corrections])
+    write_text(scratch / "index.html", render("feedback.html", corrections=corrections))
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.replace(folder)
+    return corrections
+
+
+def read_corrections(folder: Path) -> list[Correction]:
+    """Read what `export_feedback` has listed."""
+    return [Correction(**row) for row in json.loads((folder / LIST).read_text(encoding="utf-8"))]
 
 
 def main() -> None:
     """Export the feedback of the database that `DATABASE_URL` names."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("data/feedback"))
+    parser.add_argument("folder", type=Path, nargs="?", default=FEEDBACK_EXPORT)
     folder = parser.parse_args().folder
     try:
-        number = export_feedback(Settings().database_url, folder)
+        corrections = export_feedback(Settings().database_url, folder)
     except SQLAlchemyError as error:
         sys.exit(f"error: the database cannot be read: {error}")
-    print(f"{number} images with feedback are in {folder}")
+    print(f"{len(corrections)} images with feedback: look through {folder / 'index.html'}, then")
+    print('`make accept-feedback`, with EXCEPT="<id> <id>" for those that are wrong')
 
 
 if __name__ == "__main__":

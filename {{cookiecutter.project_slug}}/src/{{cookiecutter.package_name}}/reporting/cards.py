@@ -16,7 +16,7 @@ START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 def data_card(info: DatasetInfo) -> str:
     """Describe the prepared data: source, counts, preprocessing, what was left out."""
-    return render("data-card", info=info, splits=SPLITS)
+    return render("data-card.md", info=info, splits=SPLITS)
 
 
 def model_card(metadata: ModelMetadata, info: DatasetInfo, training: dict[str, Any]) -> str:
@@ -26,12 +26,12 @@ def model_card(metadata: ModelMetadata, info: DatasetInfo, training: dict[str, A
         training: as in `metrics/train.json`.
     """
     params = flatten(metadata.params)
-    return render("model-card", metadata=metadata, info=info, training=training, params=params)
+    return render("model-card.md", metadata=metadata, info=info, training=training, params=params)
 
 
 def readme_results(metadata: ModelMetadata, training: dict[str, Any]) -> str:
     """Return the README's results: plot, table, and where the numbers come from."""
-    return render("readme-results", metadata=metadata, training=training)
+    return render("readme-results.md", metadata=metadata, training=training)
 
 
 def replace_results(readme: str, results: str) -> str:

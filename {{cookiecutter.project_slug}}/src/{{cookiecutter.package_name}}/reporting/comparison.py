@@ -49,7 +49,7 @@ def compare(
     curves = [_thin(side.curve) for side in (candidate, champion) if side and side.curve]
     headline, by_class = _split(metrics)
     return render(
-        "comparison",
+        "comparison.md",
         verdict=verdict.rstrip(),
         has_champion=champion is not None,
         metrics=headline,

@@ -1,4 +1,4 @@
-"""Markdown from the files in `templates/`, and the filters that they share."""
+"""Texts from the files in `templates/`, and the filters that they share."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 
 def render(name: str, **values: object) -> str:
-    """Fill in `templates/{name}.md.j2`; the result ends with one newline.
+    """Fill in `templates/{name}.j2`; the result ends with one newline.
 
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.
     """
-    return TEMPLATES.get_template(f"{name}.md.j2").render(values).rstrip() + "\n"
+    return TEMPLATES.get_template(f"{name}.j2").render(values).rstrip() + "\n"
 
 
 def cell(value: object) -> str:
@@ -42,7 +42,7 @@ def with_interval(metrics: dict[str, Any], key: str, digits: int = 1) -> str:
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(),  # of HTML, which these are not
+    autoescape=select_autoescape(["html.j2"]),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

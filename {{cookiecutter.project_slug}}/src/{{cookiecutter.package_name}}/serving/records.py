@@ -51,14 +51,24 @@ def connect(url: str) -> sa.Engine:
     return engine
 
 
-def labelled_images(engine: sa.Engine) -> Iterable[tuple[str, str, bytes]]:
-    """Prediction id, true label and image file of all kept images; the newest feedback counts."""
+def labelled_images(engine: sa.Engine) -> Iterable[Any]:
+    """All kept images with feedback: id, predicted, probabilities, label, api_key and image.
+
+    `label` is what the newest feedback says, and `api_key` whose key it was.
+    """
     newest = sa.select(sa.func.max(feedback.c.number)).group_by(feedback.c.prediction_id)
     query = (
-        sa.select(predictions.c.id, feedback.c.label, predictions.c.image)
+        sa.select(
+            predictions.c.id,
+            predictions.c.label.label("predicted"),
+            predictions.c.probabilities,
+            predictions.c.image,
+            feedback.c.label,
+            feedback.c.api_key,
+        )
         .join(feedback, feedback.c.prediction_id == predictions.c.id)
         .where(feedback.c.number.in_(newest), predictions.c.image.is_not(None))
+        .order_by(predictions.c.id)
     )
     with engine.connect() as connection:
-        for row in connection.execution_options(stream_results=True).execute(query):
-            yield row.id, row.label, row.image
+        yield from connection.execution_options(stream_results=True).execute(query)

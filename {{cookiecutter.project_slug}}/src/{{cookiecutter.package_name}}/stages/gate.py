@@ -25,7 +25,7 @@ def main() -> None:
     champion, note = read_champion(revision)
     verdict = judge(candidate, champion, config.gate, config.evaluate)
     text = render(
-        "gate",
+        "gate.md",
         verdict=verdict,
         note=note,
         config=config.gate,

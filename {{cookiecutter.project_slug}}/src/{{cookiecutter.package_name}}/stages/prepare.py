@@ -1,9 +1,10 @@
 """Stage 2: decode, resize and split the images into `data/prepared/`."""
 
 from ..config import load_config
+from ..data.image_folder import add_feedback
 from ..data.prepare import prepare
 from ..data.sources import READERS
-from ..paths import PREPARED, RAW
+from ..paths import FEEDBACK, PREPARED, RAW
 from ._main import run_main
 
 NUM_SHOWN = 10
@@ -12,11 +13,19 @@ NUM_SHOWN = 10
 def main() -> None:
     config = load_config()
     name = config.fetch.dataset
-    info = prepare(READERS[name](RAW), name, config.prepare, PREPARED)
+    raw = add_feedback(READERS[name](RAW), FEEDBACK)
+    info = prepare(raw, name, config.prepare, PREPARED)
     if info.skipped:
         print(f"{len(info.skipped)} images could not be used and were skipped:")
         for file, reason in info.skipped[:NUM_SHOWN]:
             print(f"  {file}: {reason}")
+    if info.num_copies:
+        print(f"{info.num_copies} copies of other images were left out")
+    for suffix, count in info.ignored.items():
+        print(f"{count} files with the suffix {suffix!r} were left out: convert them to be used")
+    for split, counts in info.counts.items():
+        if missing := [name for name, count in counts.items() if not count]:
+            print(f"no image of {', '.join(missing)} is in the {split} split: add images")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""Images in one folder for each class: the user's own, and those from feedback."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import read_json
+from .raw import RawDataset
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp"}
+NO_CLASSES = ("@eaDir", "__MACOSX")  # folders that a NAS and macOS put beside files; or hidden ones
+# The folders of a user's own split, and what the split is called here.
+OWN_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+OWN_SPLITS["validation"] = "validation"
+IGNORED = "ignored.json"  # what `fetch` has counted and not copied
+
+
+def class_files(folder: Path) -> list[Path]:
+    """List all files below the class folders, but for hidden ones, always in the same order."""
+    return sorted(
+        file
+        for file in folder.glob("*/**/*")
+        if file.is_file()
+        and not any(
+            part.startswith(".") or part in NO_CLASSES for part in file.relative_to(folder).parts
+        )
+    )
+
+
+def is_image(file: Path) -> bool:
+    """Whether the file's name is that of an image in a format that is read here."""
+    return file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_image_folder(folder: Path) -> RawDataset:
+    """The user's own images: one folder for each class, named after it.
+
+    Folders `train` and `test`, and perhaps `val`, with class folders in them are the user's own
+    split, which is kept.
+
+    Raises:
+        UserError: there is only one class, or a folder `val` without `test`.
+    """
+    files = class_files(folder)
+    images = [file for file in files if is_image(file)]
+    parts = [image.relative_to(folder).parts for image in images]
+    tops = {path[0] for path in parts}
+    splits = None
+    if "train" in tops and len(tops) > 1 and tops <= set(OWN_SPLITS):
+        if "test" not in tops:
+            raise UserError(f"{', '.join(sorted(tops))} without test: a split of your own needs it")
+        has_validation = len(tops) > 2
+        names = [OWN_SPLITS[path[0]] for path in parts]
+        # Without a folder for validation, a part of `train` is taken.
+        splits = np.array([n if has_validation or n == "test" else "" for n in names])
+        parts = [path[1:] for path in parts]
+    names = [path[0] for path in parts]
+    classes = tuple(sorted(set(names)))
+    if len(classes) < 2:
+        raise UserError(f"only one class folder, {classes[0]!r}: a classifier needs at least two")
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[name] for name in names])
+    counted = folder / IGNORED
+    ignored = read_json(counted) if counted.exists() else {}
+    return RawDataset.without_feedback(classes, images, labels, splits, ignored)
+
+
+def add_feedback(raw: RawDataset, folder: Path) -> RawDataset:
+    """Add the images that `make accept-feedback` has put into a folder for each class.
+
+    Raises:
+        UserError: a folder has the name of no class.
+    """
+    images = [file for file in class_files(folder) if is_image(file)]
+    numbers = {folder_name(name): number for number, name in enumerate(raw.classes)}
+    names = [image.relative_to(folder).parts[0] for image in images]
+    if unknown := sorted(set(names) - set(numbers)):
+        raise UserError(
+            f"{folder / unknown[0]} is no class of this data set, whose folders would be "
+            f"{', '.join(numbers)}"
+        )
+    return RawDataset(
+        raw.classes,
+        [*raw.images, *images],
+        np.append(raw.labels, np.array([numbers[name] for name in names], dtype=np.int64)),
+        np.append(raw.splits, np.full(len(images), "")),
+        np.append(raw.from_feedback, np.full(len(images), fill_value=True)),
+        raw.ignored,
+    )
+
+
+def folder_name(class_name: str) -> str:
+    """Return the name of a class as that of a folder."""
+    return class_name.replace("/", "-")
