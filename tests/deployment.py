@@ -168,6 +168,7 @@ def target(folder: Path) -> Iterator[Target]:
         f"HTTP_PORT=127.0.0.1:{port}\nHTTPS_PORT=127.0.0.1:{https_port}\nENVIRONMENT=development\n"
         f"COMPOSE_PROJECT_NAME=site{port}\n"
     )
+    (site / ".env").chmod(0o600)
     with registry(folder) as images, ssh_host(folder) as host:
         env = {
             **images,
@@ -187,13 +188,13 @@ def act(
     project: Bake, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a workflow as GitHub would on a push to main, on this machine."""
-    uses = re.findall(r"uses: (\S+)", project.read(workflow))
+    uses = re.findall(r"uses: (\S+@\S+)", project.read(workflow))
     actions = [f"--local-repository={name}={HERE / 'actions'}" for name in sorted(set(uses))]
     options = [f"--var={name}={value}" for name, value in variables.items()]
     options += [f"--secret={name}={value}" for name, value in secrets.items()]
     return project.run(
         *(VENV / "act", "push", "-W", workflow, "-P", "ubuntu-24.04=-self-hosted"),
-        *(f"--artifact-server-port={free_port()}", "--no-cache-server"),
+        *(f"--artifact-server-port={free_port()}", "--no-cache-server", "--matrix=python:3.11"),
         *(*actions, *options),
         check=False,
     )

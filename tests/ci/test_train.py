@@ -92,21 +92,24 @@ def test_a_parameter_that_does_not_exist_fails_before_training(repository: Repos
     assert ran(done.stdout) == []
 
 
-def test_a_wrong_type_and_a_broken_test_fail_a_job_of_ci_each(repository: Repository) -> None:
+def test_a_wrong_type_and_a_broken_test_fail_ci_and_nothing_is_released(
+    repository: Repository,
+) -> None:
     file = repository.project.path / "ci/remote.py"
     file.write_text(file.read_text("utf-8") + '\n\nNUMBER: int = "one"\n', encoding="utf-8")
     tests = keep_few_tests(repository)
     wrong = '"""Arithmetic."""\n\n\ndef test_sum() -> None:\n    assert 1 + 1 == 3\n'
     (tests / "test_arithmetic.py").write_text(wrong, encoding="utf-8")
     commit(repository.project, "Break a type and a test")
-    ci = ("--workflows", ".github/workflows/ci.yml", "--matrix", "python:3.11")
-    done = repository.act("push", *ci)
+    release = ("--workflows", ".github/workflows/release.yml", "--matrix", "python:3.11")
+    done = repository.act("push", *release)
     assert done.returncode != 0
     assert "Failure - Main make lint" in done.stdout
     assert "Incompatible types in assignment" in repository.printed()
     assert "Failure - Main make test" in done.stdout
     assert "test_arithmetic.py::test_sum" in repository.printed()
     assert "Job succeeded" not in done.stdout
+    assert "make image" not in done.stdout  # and nothing is released
 
 
 def test_make_ci_runs_what_a_push_and_a_pull_request_start(repository: Repository) -> None:

@@ -58,6 +58,8 @@ def metadata() -> ModelMetadata:
     metrics: dict[str, Any] = headline | {"nll": 0.1234, "ece": 0.0456}
     metrics |= {f"{key}_ci95": [value / 2, value] for key, value in metrics.items()}
     row = {"precision": 0.5, "recall": 0.25, "f1": 0.333, "support": 100}
+    metrics |= {"ece_chance": 0.0123, "num_test": 300}
+    metrics["production"] = {"num_images": 12, "accuracy": 0.75, "accuracy_ci95": [0.5, 0.95]}
     metrics["per_class"] = dict.fromkeys(CLASSES, row)
     metrics["baseline"] = {
         "name": "logistic regression",

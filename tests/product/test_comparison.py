@@ -83,6 +83,7 @@ def write_side(folder: Path, accuracy: float, epochs: int) -> None:
     for name, text in (
         ("metrics/evaluation.json", json.dumps({"accuracy": accuracy})),
         ("metrics/curves.csv", make_curves(epochs)),
+        ("reports/predictions.csv", "label,prediction\n3,3\n"),
         ("params.yaml", yaml.safe_dump({"train": {"epochs": epochs, "seed": 0}})),
         ("dvc.yaml", yaml.safe_dump({"metrics": ["metrics/evaluation.json"]})),
         ("dvc.lock", yaml.safe_dump(make_lock(epochs))),

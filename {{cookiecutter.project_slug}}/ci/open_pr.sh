@@ -25,7 +25,14 @@ export GIT_CONFIG_VALUE_1="41898282+github-actions[bot]@users.noreply.github.com
 export GIT_CONFIG_KEY_2=credential.helper GIT_CONFIG_VALUE_2="!gh auth git-credential"
 
 git status >/dev/null # brings the index up to date where files were copied here, as act does
-git apply --index --binary "$patch"
+git apply --cached --binary "$patch"
+# What trained had no right to write here, and this job has: nothing but results may come back.
+# shellcheck disable=SC2046,SC2086 # one word for each path
+others=$(git diff --cached --name-only --no-renames -- $(printf ':!%s ' $RESULTS))
+if [ -n "$others" ]; then
+  echo "::error::The patch changes what is no result, so nothing is pushed: $others"
+  exit 1
+fi
 git commit --quiet --message "$title"
 if ! git push --force origin "HEAD:refs/heads/$branch"; then
   echo "::notice::The branch $branch could not be pushed. $help"

@@ -1,7 +1,8 @@
 """The image: build it and push it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def build(settings: Settings) -> str:
 
 def push(settings: Settings) -> str:
     """Push the image, and return its name by digest."""
-    log_in(settings)
     image = name_of_image(settings)
-    run("docker", "push", "--quiet", image)
+    with logged_in(settings):
+        run("docker", "push", "--quiet", image)
     digests: list[str] = inspect(image)["RepoDigests"]
     (pushed,) = (digest for digest in digests if digest.startswith(f"{settings.repository}@"))
     PUSHED.parent.mkdir(exist_ok=True)
@@ -54,17 +55,24 @@ def pushed_image(settings: Settings) -> str:
     return image
 
 
-def log_in(settings: Settings, run: Callable[..., str] = run) -> None:
-    """Log docker in to the registry where there is a password for it.
+@contextmanager
+def logged_in(settings: Settings, run: Callable[..., str] = run) -> Iterator[None]:
+    """Docker is logged in to the registry, where there is a password for it; afterwards no more.
 
     Args:
         run: runs the command, on this machine or on a host.
     """
-    if settings.registry_user:
-        registry = settings.repository.partition("/")[0]
-        password = settings.registry_password.get_secret_value()
-        login = ("docker", "login", f"--username={settings.registry_user}", "--password-stdin")
-        run(*login, registry, stdin=password)
+    if not settings.registry_user:
+        yield
+        return
+    registry = settings.repository.partition("/")[0]
+    password = settings.registry_password.get_secret_value()
+    login = ("docker", "login", f"--username={settings.registry_user}", "--password-stdin")
+    run(*login, registry, stdin=password)
+    try:
+        yield
+    finally:
+        run("docker", "logout", registry)
 
 
 def inspect(name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ set -eu
 seconds=$1
 drain_seconds=2 # between the last request that is sent to a slot and its end
 mkdir -p active
-touch .env
+[ -e .env ] || (umask 077 && touch .env) # it holds passwords
 if [ -e active/green ]; then # blue stays marked under green
   active=green idle=blue key=BLUE_IMAGE
 elif [ -e active/blue ]; then
@@ -24,9 +24,11 @@ fi
 before=$(sed -n "s/^$key=//p" .env)
 image=${2:-$before}
 
-# Write the idle slot's image where compose reads it. Other lines stay, and nobody reads half a file.
+# Write the idle slot's image where compose reads it. Other lines stay, and so does who may read the
+# file; nobody reads half of it.
 set_image() {
-  { sed "/^$key=/d" .env; echo "$key=$1"; } >.env.new
+  cp -p .env .env.new
+  { sed "/^$key=/d" .env; [ -z "$1" ] || echo "$key=$1"; } >.env.new
   mv .env.new .env
 }
 
@@ -38,10 +40,11 @@ roll_back() {
   exit 1
 }
 
-if [ -z "$image" ]; then
+if [ -z "$image" ] || { [ $# -eq 1 ] && [ -z "$active" ]; }; then
   echo "There is no earlier version on this host." >&2
   exit 1
 fi
+trap 'roll_back "it was interrupted."' HUP INT TERM
 set_image "$image"
 if [ $# -eq 2 ]; then
   docker compose pull --quiet "$idle" || roll_back "the image could not be pulled."
@@ -63,6 +66,7 @@ while :; do
   sleep 1
 done
 
+trap '' HUP INT TERM # from here on, the new version is the one that answers
 case $idle in
   blue) touch active/blue && rm -f active/green ;;
   green) touch active/green ;;

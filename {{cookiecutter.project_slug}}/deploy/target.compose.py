@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .image import log_in
+from .image import logged_in
 from .settings import Settings
 from .shell import DeployError, run, write_private
 
@@ -41,10 +41,10 @@ def deploy(image: str, settings: Settings) -> str:
         DeployError: it did not become ready; what answered before goes on doing so.
     """
     with connected(settings) as host:
-        log_in(settings, host.run)
         host.run("mkdir", "-p", "active")
         host.copy(*FILES)
-        return host.run("sh", "takeover.sh", f"{settings.deploy_timeout:.0f}", image)
+        with logged_in(settings, host.run):
+            return host.run("sh", "takeover.sh", f"{settings.deploy_timeout:.0f}", image)
 
 
 def rollback(settings: Settings) -> str:

@@ -43,9 +43,13 @@ def deploy(image: str, settings: Settings) -> str:
             selector = f"--selector=app.kubernetes.io/name={NAME}"
             log = cluster.run("logs", selector, "--tail=8", "--prefix", "--ignore-errors")
             print(log, file=sys.stderr, flush=True)
-            cluster.run("rollout", "undo", f"deployment/{NAME}")
-            seconds = f"{settings.deploy_timeout:g} s"
-            raise DeployError(f"Rolled back: {image} did not become ready in {seconds}.")
+            failure = f"{image} did not become ready in {settings.deploy_timeout:g} s"
+            try:
+                cluster.run("rollout", "undo", f"deployment/{NAME}")
+            except DeployError:  # the only revision
+                reason = "there is no version before it to go back to"
+                raise DeployError(f"{failure}, and {reason}.") from None
+            raise DeployError(f"Rolled back: {failure}.")
     return f"{image} answers in the overlay {settings.deploy_overlay}."
 
 

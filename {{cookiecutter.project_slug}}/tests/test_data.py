@@ -110,8 +110,9 @@ def test_cifar10_is_read_from_its_own_format(tmp_path: Path) -> None:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     raw = READERS["cifar10"](tmp_path)
-    assert np.shape(raw.images) == (12, 32, 32, 3)
-    assert np.all(np.asarray(raw.images) == [255, 0, 0])
+    images = np.asarray(raw.images)
+    assert images.shape == (12, 32, 32, 3)
+    assert np.all(images == [255, 0, 0])
     assert raw.labels.tolist() == [7] * 12
     assert raw.splits.tolist() == [""] * 10 + ["test"] * 2
 

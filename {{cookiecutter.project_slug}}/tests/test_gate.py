@@ -6,21 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from package_name.config import EvaluateConfig, GateConfig
-from package_name.evaluation.gate import (
-    Result,
-    Verdict,
-    judge,
-    paired_interval,
-)
-from package_name.stages.gate import read_champion
+from package_name.evaluation.champion import find_champion
+from package_name.evaluation.gate import Result, Verdict, judge, paired_interval
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-GATE = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01)
+GATE = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01, max_recall_drop=0.05, best_since=None)
 EVALUATE = EvaluateConfig(bootstrap_samples=500, num_bins=15, test_time_augmentation=False, seed=0)
 
 
@@ -28,16 +24,19 @@ def make_result(num_correct: int, num_images: int = 1000, test_hash: str = "a") 
     """Make a result that is right on the first `num_correct` images."""
     correct = np.arange(num_images) < num_correct
     accuracy = num_correct / num_images
-    metrics = {
+    metrics: dict[str, Any] = {
         name: value
         for key in ("accuracy", "f1_macro", "nll", "ece")
         for name, value in ((key, accuracy), (f"{key}_ci95", [accuracy, accuracy]))
     }
-    return Result(metrics | {"test_hash": test_hash}, correct)
+    metrics |= {"test_hash": test_hash, "ece_chance": 0, "num_test": num_images, "production": None}
+    labels = np.full(num_images, "yes")
+    return Result(metrics, labels, np.where(correct, labels, "no"), labels == "feedback")
 
 
 def verdict_of(candidate: Result, champion: Result | None) -> Verdict:
-    return judge(candidate, champion, GATE, EVALUATE)
+    earlier = {"the champion": champion.correct} if champion else {}
+    return judge(candidate, earlier, GATE, EVALUATE)
 
 
 @pytest.mark.parametrize(("num_correct", "passed"), [(900, True), (899, False)])
@@ -56,12 +55,12 @@ def test_a_bad_champion_does_not_lower_the_floor() -> None:
     assert verdict_of(make_result(850), make_result(800)).passed is False
 
 
-def test_models_are_compared_in_pairs_on_the_same_test_set_only() -> None:
-    candidate = make_result(960)
-    interval = verdict_of(candidate, make_result(950)).interval
-    assert interval is not None
-    assert interval[0] < 0.01 < interval[1]
-    assert verdict_of(candidate, make_result(950, test_hash="b")).interval is None
+def test_a_drop_that_may_be_chance_does_not_stop_a_candidate() -> None:
+    (comparison,) = verdict_of(make_result(96, 100), make_result(99, 100)).comparisons
+    assert comparison.accuracy.difference == pytest.approx(-0.03)
+    assert comparison.accuracy.p_value == pytest.approx(1 / 8)
+    assert comparison.passed
+    assert comparison.visible_drop > 0.03
 
 
 def test_the_paired_interval_of_equal_models_is_zero() -> None:
@@ -81,10 +80,13 @@ def test_the_paired_interval_agrees_with_resampling_the_images() -> None:
 
 def write_evaluation(folder: Path, num_correct: int) -> None:
     result = make_result(num_correct)
-    rows = [f"{i},yes,{'yes' if hit else 'no'},0.9" for i, hit in enumerate(result.correct)]
+    rows = [f"{i},yes,{name},0.9,0" for i, name in enumerate(result.predicted)]
     for name, text in (
         ("metrics/evaluation.json", json.dumps(result.metrics)),
-        ("reports/predictions.csv", "\n".join(["index,label,prediction,confidence", *rows])),
+        (
+            "reports/predictions.csv",
+            "\n".join(["index,label,prediction,confidence,from_feedback", *rows]),
+        ),
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -113,6 +115,9 @@ def project(tmp_path: Path) -> Path:
     )
     (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
     write_evaluation(tmp_path, 980)
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    for name in ("images", "labels"):
+        np.save(tmp_path / f"data/prepared/test_{name}.npy", np.zeros((1000, 1, 8, 8), np.uint8))
     return tmp_path
 
 
@@ -148,22 +153,6 @@ def test_without_git_the_floor_alone_decides_and_the_verdict_says_so(project: Pa
     assert "there is no `origin/main` here. The floor alone decides." in done.stdout
 
 
-def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = tmp_path / "inner"
-    project.mkdir()
-    write_evaluation(project, 999)
-    git(tmp_path, "init", "--initial-branch", "main")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--message", "champion")
-    monkeypatch.chdir(project)
-    champion, note = read_champion("main")
-    assert champion is not None
-    assert champion.correct.sum() == 999
-    assert "The champion is `main`" in note
-
-
 def test_a_revision_without_metrics_is_no_champion(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +160,7 @@ def test_a_revision_without_metrics_is_no_champion(
     git(project, "add", "params.yaml")
     git(project, "commit", "--message", "start")
     monkeypatch.chdir(project)
-    champion, note = read_champion("main")
+    champion, note = find_champion("main", make_result(980))
     assert champion is None
     assert "`main` has no metrics yet" in note
 

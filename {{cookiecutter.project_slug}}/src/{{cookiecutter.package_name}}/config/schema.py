@@ -186,7 +186,11 @@ class GateConfig:
     min_accuracy: Fraction
     """Lowest allowed test accuracy, whatever the champion's is."""
     max_accuracy_drop: Fraction
-    """Allowed drop of the test accuracy below the champion's."""
+    """Allowed drop of the test accuracy below the champion's, and below the best one's so far."""
+    max_recall_drop: Fraction
+    """Allowed drop of the recall of each class below theirs."""
+    best_since: str | None
+    """Git revision from which on the best model is looked for; None takes all of its history."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

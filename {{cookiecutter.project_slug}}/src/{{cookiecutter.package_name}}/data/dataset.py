@@ -31,6 +31,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def only(self, rows: npt.NDArray[np.bool_]) -> "Split":
+        """Those rows alone; without a copy if they are all."""
+        return self if rows.all() else Split(self.images[rows], self.labels[rows])
+
 
 @dataclass(frozen=True)
 class DatasetInfo:

@@ -48,3 +48,23 @@ def reliability(
     sums = (np.bincount(bins, values, num_bins) for values in (confidence, correct))
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin
         return Reliability(count, *(total / count for total in sums))
+
+
+def calibration_error_by_chance(
+    confidence: FloatArray, num_bins: int, num_samples: int, seed: int
+) -> float:
+    """Return the mean expected calibration error of a calibrated model with these confidences.
+
+    It is not 0: in a bin of few images, accuracy differs from confidence by chance.
+
+    Args:
+        confidence: probability of the predicted class, (N,).
+    """
+    rng = np.random.default_rng(seed)
+    errors = [
+        reliability(
+            confidence, rng.random(len(confidence)) < confidence, num_bins
+        ).expected_calibration_error
+        for _ in range(num_samples)
+    ]
+    return float(np.mean(errors))

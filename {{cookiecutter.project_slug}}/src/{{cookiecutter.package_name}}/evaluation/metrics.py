@@ -9,13 +9,15 @@ import numpy.typing as npt
 from scipy.special import log_softmax
 
 from ..config import EvaluateConfig
-from .calibration import reliability
+from .calibration import calibration_error_by_chance, reliability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Rows = IntArray | slice  # of the test split; a resample may hold a row more than once
 
-HEADLINE = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "nll", "ece")
+WITH_INTERVAL = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "nll")
+HEADLINE = (*WITH_INTERVAL, "ece")
+NUM_CALIBRATED = 200  # simulations behind `ece_chance`
 ALL = slice(None)
 DIGITS = 6
 
@@ -34,6 +36,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> "Predictions":
+        """Those rows alone."""
+        return Predictions(self.logits[rows], self.labels[rows])
 
     @cached_property
     def log_probabilities(self) -> FloatArray:
@@ -61,14 +67,29 @@ class Predictions:
 def compute_metrics(
     predictions: Predictions, classes: tuple[str, ...], config: EvaluateConfig
 ) -> dict[str, Any]:
-    """Return each metric of `HEADLINE`, its interval as `{name}_ci95`, and `per_class`."""
+    """Return each metric of `HEADLINE`, its interval as `{name}_ci95`, and `per_class`.
+
+    The calibration error has no interval, since resampling adds to it. Beside it is `ece_chance`:
+    the mean of what it would be with as many images if the model were calibrated.
+    """
     values = headline_metrics(predictions, config.num_bins)
-    intervals = bootstrap_intervals(predictions, config)
-    metrics: dict[str, Any] = {}
-    for name, value in values.items():
-        metrics[name] = round(value, DIGITS)
-        metrics[f"{name}_ci95"] = intervals[f"{name}_ci95"]
+    metrics: dict[str, Any] = {name: round(value, DIGITS) for name, value in values.items()}
+    chance = calibration_error_by_chance(
+        predictions.confidence, config.num_bins, NUM_CALIBRATED, config.seed
+    )
+    metrics |= {"ece_chance": round(chance, DIGITS)} | bootstrap_intervals(predictions, config)
     return metrics | {"per_class": per_class_metrics(predictions, classes)}
+
+
+def measure_production(predictions: Predictions, config: EvaluateConfig) -> dict[str, Any] | None:
+    """Measure the images from feedback; None if there are none."""
+    if not len(predictions):
+        return None
+    return {
+        "num_images": len(predictions),
+        "accuracy": round(float(predictions.correct.mean()), DIGITS),
+        "accuracy_ci95": bootstrap_intervals(predictions, config)["accuracy_ci95"],
+    }
 
 
 def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> dict[str, float]:
@@ -119,7 +140,7 @@ def per_class_metrics(
 
 
 def bootstrap_intervals(predictions: Predictions, config: EvaluateConfig) -> dict[str, list[float]]:
-    """Return the 95 % percentile bootstrap interval of each headline metric (Efron 1979).
+    """Return the 95 % percentile bootstrap interval of each of `WITH_INTERVAL` (Efron 1979).
 
     The same seed gives the same intervals.
 
@@ -133,4 +154,5 @@ def bootstrap_intervals(predictions: Predictions, config: EvaluateConfig) -> dic
         rows = rng.integers(num_images, size=num_images)
         values.append(list(headline_metrics(predictions, config.num_bins, rows).values()))
     intervals = np.percentile(values, [2.5, 97.5], axis=0).round(DIGITS).T  # (6, 2)
-    return {f"{name}_ci95": row for name, row in zip(HEADLINE, intervals.tolist(), strict=True)}
+    rows_by_name = dict(zip(HEADLINE, intervals.tolist(), strict=True))
+    return {f"{name}_ci95": rows_by_name[name] for name in WITH_INTERVAL}

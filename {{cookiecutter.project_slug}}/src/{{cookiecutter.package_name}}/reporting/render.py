@@ -36,6 +36,8 @@ def with_interval(metrics: dict[str, Any], key: str, digits: int = 1) -> str:
     def form(value: float) -> str:
         return f"{value:.{digits + 2}f}" if key in ("nll", "ece") else percent(value, digits)
 
+    if key == "ece":
+        return f"{form(metrics[key])} (by chance alone {form(metrics['ece_chance'])})"
     low, high = metrics[f"{key}_ci95"]
     return f"{form(metrics[key])} ({form(low)} to {form(high)})"
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..evaluation.champion import find_champion, read_result
 from ..files import write_text
 from ..git import read_at
 from ..paths import COMPARISON, CURVES, VERDICT
@@ -22,14 +23,18 @@ def main() -> None:
     for path, command in ((VERDICT, "make gate"), (LOCK, "dvc repro"), (CURVES, "dvc repro")):
         if not path.exists():
             raise UserError(f"{path} not found: run `{command}` first")
-    candidate, champion = read_side(None), read_side(revision)
+    result = read_result(None)
+    assert result is not None  # the gate has judged it
+    found, _ = find_champion(revision, result)
+    commit = found.commit if found else None
+    candidate, champion = read_side(None), read_side(commit) if commit else None
     assert candidate is not None  # dvc.lock is there
     text = compare(
         VERDICT.read_text(encoding="utf-8"),
         candidate,
         champion,
-        metrics=dvc_diff("metrics", revision) if champion else "",
-        params=dvc_diff("params", revision) if champion else "",
+        metrics=dvc_diff("metrics", commit) if commit and champion else "",
+        params=dvc_diff("params", commit) if commit and champion else "",
     )
     write_text(COMPARISON, text)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):

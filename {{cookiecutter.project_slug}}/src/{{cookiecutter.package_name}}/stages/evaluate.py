@@ -2,13 +2,21 @@
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from ..config import Config, load_config
-from ..data.dataset import Split, load_info, load_split
+from ..data.dataset import Split, load_from_feedback, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
-from ..evaluation.metrics import DIGITS, Predictions, bootstrap_intervals, compute_metrics
+from ..evaluation.metrics import (
+    DIGITS,
+    Predictions,
+    bootstrap_intervals,
+    compute_metrics,
+    measure_production,
+)
 from ..evaluation.tta import predict_tta
 from ..files import sha256, write_csv, write_json
 from ..models.predict import predict_logits
@@ -23,18 +31,21 @@ def main() -> None:
     classes = load_info(PREPARED).classes
     train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
     model = load_model(BEST_MODEL, torch.device("cpu"))
+    from_feedback = load_from_feedback(PREPARED, "test")
     predictions = Predictions(predict_logits(model, test.images), test.labels)
-    metrics = compute_metrics(predictions, classes, config.evaluate)
+    original = predictions.only(~from_feedback)
+    metrics = compute_metrics(original, classes, config.evaluate)
     metrics["baseline"] = compare_with_baseline(
-        predictions.predicted, train, test, config.evaluate.seed
+        original.predicted, train, test.only(~from_feedback), config.evaluate.seed
     )
-    metrics["num_test"] = len(test)
+    metrics["num_test"] = len(original)
+    metrics["production"] = measure_production(predictions.only(from_feedback), config.evaluate)
     # The gate compares two models image by image only if they were tested on the same images.
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
     if config.evaluate.test_time_augmentation:
         metrics["test_time_augmentation"] = _measure_tta(model, test, config)
     write_json(EVALUATION, metrics)
-    _write_predictions(predictions, classes)
+    _write_predictions(predictions, classes, from_feedback)
     print(
         f"test accuracy {metrics['accuracy']:.4f}, baseline {metrics['baseline']['accuracy']:.4f}"
     )
@@ -51,14 +62,23 @@ def _measure_tta(model: nn.Module, test: Split, config: Config) -> dict[str, Any
     }
 
 
-def _write_predictions(predictions: Predictions, classes: tuple[str, ...]) -> None:
+def _write_predictions(
+    predictions: Predictions, classes: tuple[str, ...], from_feedback: npt.NDArray[np.bool_]
+) -> None:
     """Write one row for each test image; the gate, the plots and DVC's confusion matrix read it."""
-    columns = zip(predictions.labels, predictions.predicted, predictions.confidence, strict=True)
-    rows = (
-        (index, classes[label], classes[predicted], f"{confidence:.6f}")
-        for index, (label, predicted, confidence) in enumerate(columns)
+    columns = zip(
+        predictions.labels,
+        predictions.predicted,
+        predictions.confidence,
+        from_feedback.astype(int),
+        strict=True,
     )
-    write_csv(PREDICTIONS, ("index", "label", "prediction", "confidence"), rows)
+    rows = (
+        (index, classes[label], classes[predicted], f"{confidence:.6f}", production)
+        for index, (label, predicted, confidence, production) in enumerate(columns)
+    )
+    header = ("index", "label", "prediction", "confidence", "from_feedback")
+    write_csv(PREDICTIONS, header, rows)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
-"""`make gate`: compare the newest evaluation with the floor and the champion."""
+"""`make gate`: compare the newest evaluation with the floor, the champion and the best model."""
 
 import argparse
 import sys
 
 from ..config import load_config
+from ..data.dataset import load_split
 from ..errors import UserError
-from ..evaluation.gate import Result, judge
+from ..evaluation.champion import DEFAULT_CHAMPION, Earlier, find_best, find_champion, read_result
+from ..evaluation.gate import Flags, Result, judge
 from ..files import write_text
-from ..git import git, read_at
-from ..paths import EVALUATION, PREDICTIONS, VERDICT
+from ..paths import EVALUATION, PREDICTIONS, PREPARED, VERDICT
 from ..reporting.render import render
 from ._main import run_main
-
-DEFAULT_CHAMPION = "origin/main"
 
 
 def main() -> None:
@@ -22,19 +21,40 @@ def main() -> None:
     candidate = read_result(None)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
-    champion, note = read_champion(revision)
-    verdict = judge(candidate, champion, config.gate, config.evaluate)
+    champion, note = find_champion(revision, candidate)
+    notes = [note]
+    earlier: dict[str, Flags] = {}
+    if champion:
+        _add("the champion", champion, candidate, earlier, notes)
+        best = find_best(champion.commit, config.gate.best_since)
+        if best and best.result.metrics != champion.result.metrics:
+            _add(f"the best so far ({best.commit})", best, candidate, earlier, notes)
+    if not earlier:
+        notes.append("The floor alone decides.")
+    verdict = judge(candidate, earlier, config.gate, config.evaluate)
     text = render(
         "gate.md",
         verdict=verdict,
-        note=note,
+        note=" ".join(notes),
         config=config.gate,
         candidate=candidate.metrics,
-        champion=champion.metrics if champion else None,
+        champion=champion.result.metrics if champion else None,
     )
     print(text, end="")
     write_text(VERDICT, text)
     sys.exit(0 if verdict.passed else 1)
+
+
+def _add(
+    name: str, model: Earlier, candidate: Result, earlier: dict[str, Flags], notes: list[str]
+) -> None:
+    """Add a model to those that the candidate is compared with, if that can be done."""
+    correct, source = model.correct_on(candidate, load_split(PREPARED, "test").images)
+    if correct is None:
+        notes.append(f"No comparison with {name}: {source}.")
+    else:
+        earlier[name] = correct
+        notes.append(f"Compared with {name}: {source}.")
 
 
 def parse_champion(description: str) -> str:
@@ -52,33 +72,6 @@ def parse_champion(description: str) -> str:
     )
     revision: str = parser.parse_args().champion
     return revision
-
-
-def read_champion(revision: str) -> tuple[Result | None, str]:
-    """Read the champion's result from git, and a sentence that says who the champion is.
-
-    There is none yet if the revision has no metrics, or if nobody has pushed to `origin/main`.
-
-    Raises:
-        UserError: git does not know the revision, and it is not the default.
-    """
-    commit = git("rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
-    if commit is None:
-        if revision != DEFAULT_CHAMPION:
-            raise UserError(f"--champion {revision}: git knows no such revision")
-        return None, f"No champion: there is no `{revision}` here. The floor alone decides."
-    result = read_result(revision)
-    if result is None:
-        return None, f"No champion: `{revision}` has no metrics yet. The floor alone decides."
-    return result, f"The champion is `{revision}` ({commit.strip()})."
-
-
-def read_result(revision: str | None) -> Result | None:
-    """Read a result as of a git revision, or from the working tree; None if a file is missing."""
-    evaluation, predictions = read_at(revision, EVALUATION), read_at(revision, PREDICTIONS)
-    if evaluation is None or predictions is None:
-        return None
-    return Result.from_text(evaluation, predictions)
 
 
 if __name__ == "__main__":

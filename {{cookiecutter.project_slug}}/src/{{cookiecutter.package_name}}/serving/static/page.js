@@ -74,7 +74,7 @@ function showMetrics(metrics) {
     ["Accuracy", metrics.accuracy, metrics.accuracy_ci95],
     ["Macro F1", metrics.f1_macro, metrics.f1_macro_ci95],
     ["Baseline accuracy", metrics.baseline?.accuracy],
-    ["Calibration error", metrics.ece, metrics.ece_ci95],
+    ["Calibration error", metrics.ece],
   ].filter(([, value]) => value !== undefined);
   $("metrics").replaceChildren(...tiles.map(([name, value, interval]) => {
     const range = interval ? `${interval.map((end) => (100 * end).toFixed(1)).join(" to ")} (95 %)` : "";
