@@ -7,7 +7,6 @@ allowed drop in at least 80 %, where the test set is large enough to tell.
 """
 
 import json
-import sys
 from pathlib import Path
 
 from .project import generated, measure
@@ -44,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

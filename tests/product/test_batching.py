@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-
-from my_project.preprocess import ImageSpec, decode_image
-from my_project.serving.batching import Batcher, Classification
-from my_project.serving.images import Decoder
-from my_project.serving.predictor import Predictor
+from package_name.preprocess import ImageSpec, decode_image
+from package_name.serving.batching import Batcher, Classification
+from package_name.serving.images import Decoder
+from package_name.serving.predictor import Predictor
 
 from ..serving_helpers import png
 
@@ -74,8 +73,8 @@ def test_large_images_that_time_out_before_their_turn_are_let_go_at_once() -> No
         for _ in range(20):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):
-                    await decoder.decode(large, SPEC)
+                    await decoder.decode(large, SPEC, key="ana")
         assert sys.getrefcount(large) < before + 10  # those of the one that is being decoded
-        assert (await decoder.decode(large, SPEC)).shape == (1, 8, 8)
+        assert (await decoder.decode(large, SPEC, key="ana")).shape == (1, 8, 8)
 
     asyncio.run(use())

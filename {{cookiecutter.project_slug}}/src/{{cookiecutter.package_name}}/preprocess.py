@@ -14,6 +14,9 @@ from .errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000
+# A progressive JPEG takes as much time for each of its scans, of which encoders write ten or so.
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 64
 TRANSPOSE = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -65,7 +68,8 @@ def decode_image(
 
     Raises:
         TooManyPixelsError: it has more than `max_pixels` pixels.
-        ImageError: it is not an image in one of these formats, or a broken one.
+        ImageError: it is not an image in one of these formats, a broken one, or one that is made
+            to take long.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -73,6 +77,8 @@ def decode_image(
                 raise TooManyPixelsError(
                     f"{image.width}x{image.height} is too large: at most {max_pixels:,} pixels"
                 )
+            if image.format == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
+                raise ImageError(f"the JPEG has more than {MAX_SCANS} scans")
             # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still large enough.
             image.draft(None, (2 * max(spec.height, spec.width),) * 2)
             return image_to_array(image, spec)

@@ -107,12 +107,16 @@ class KeyFile:
 
 
 class KeyRing:
-    """The keys as the service knows them: read again at a change, so that a revoked one ends."""
+    """The keys as the service knows them: read again at a change, so that a revoked one ends.
+
+    problem: what is wrong with the file; empty if nothing is.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.problem = ""
         self._file = KeyFile(path)
         self._keys: dict[str, ApiKey] = {}
-        self._version: tuple[int, ...] | None = None
+        self._content: bytes | None = None
         self._next_check = 0.0
 
     def find(self, token: str) -> ApiKey | None:
@@ -127,15 +131,17 @@ class KeyRing:
     def _reload(self) -> None:
         """Read a file that has changed; of one that is broken, the keys before stay valid."""
         path = self._file.path
-        stat = path.stat() if path.exists() else None
-        version = stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if version == self._version:
-            return
-        self._version = version
         try:
-            self._keys = self._file.read()
-        except UserError as error:
-            logger.error("the API keys stay as they were: %s", error)
+            # By its content: a new file may have the old one's time, size and even inode.
+            content = path.read_bytes() if path.exists() else b""
+            if content != self._content:
+                self._keys = self._file.read()
+                self._content, self.problem = content, ""
+        except (UserError, OSError) as error:
+            problem = f"the API keys stay as they were: {error}"
+            if problem != self.problem:
+                logger.error(problem)
+            self._content, self.problem = None, problem
 
 
 def _digest(token: str) -> str:

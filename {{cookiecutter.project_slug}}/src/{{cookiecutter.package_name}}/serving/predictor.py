@@ -49,9 +49,15 @@ class Predictor:
                 model_file.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
             predictor = cls(metadata, session)
-            predictor.predict(np.zeros((1, *metadata.image.shape), dtype=np.uint8))  # warm up
+            zeros = np.zeros((1, *metadata.image.shape), dtype=np.uint8)
+            num_outputs = predictor.predict(zeros).shape[1]  # which also warms it up
         except Exception as error:  # ONNX Runtime has many kinds, with no common one
             raise ModelError(f"{model_file} cannot be used: {error}") from None
+        if num_outputs != len(metadata.classes):
+            raise ModelError(
+                f"{model_file} has {num_outputs} outputs, but {METADATA_FILE} names "
+                f"{len(metadata.classes)} classes"
+            )
         return predictor
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -27,9 +27,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Problem", "content": content} for status in statuses}
 
 
-def overloaded() -> HTTPException:
+def overloaded(headers: Mapping[str, str] | None = None) -> HTTPException:
     """The error for a request that the service has no time for."""
-    return HTTPException(503, "the service is busy: try again", {"Retry-After": "1"})
+    return HTTPException(
+        503, "the service is busy: try again", {"Retry-After": "1"} | dict(headers or {})
+    )
 
 
 def sentence(errors: Sequence[Any]) -> str:

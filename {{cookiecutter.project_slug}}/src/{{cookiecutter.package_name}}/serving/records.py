@@ -8,6 +8,9 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
+# So that a server that accepts and never answers is an error: to connect, and for each statement.
+POSTGRESQL = {"connect_timeout": 5, "options": "-c statement_timeout=10000"}
+
 predictions = sa.Table(
     "predictions",
     metadata,
@@ -38,7 +41,10 @@ def connect(url: str) -> sa.Engine:
     """An engine for `url`; several processes may write to the same SQLite file."""
     # orjson writes ten probabilities in a twentieth of json's time, and requests wait meanwhile.
     engine = sa.create_engine(
-        url, pool_pre_ping=True, json_serializer=lambda value: orjson.dumps(value).decode()
+        url,
+        pool_pre_ping=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        connect_args=POSTGRESQL if url.startswith("postgresql") else {},
     )
     if engine.dialect.name == "sqlite":
 

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     shared_folder: of several workers; the process that starts them sets it.
     max_queue_size: images that wait for a prediction in a worker; beyond it, 503.
     request_timeout_seconds: for the body to arrive, and again for the prediction.
+    max_total_body_bytes: of all bodies that a worker holds; beyond it, 503.
     max_pixels: of an image; decoding one takes about 20 bytes for each, at most.
     keep_images: whether images are stored: always, or if a request has `?keep_image=true`.
     retention_days: after which stored predictions are deleted; 0 keeps them for ever.
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     max_queue_size: PositiveInt = 256
     request_timeout_seconds: PositiveFloat = 10.0
     max_body_bytes: PositiveInt = 10_000_000
+    max_total_body_bytes: PositiveInt = 64_000_000
     max_pixels: PositiveInt = 16_000_000
 
     api_keys_file: Path = Path("api-keys.json")

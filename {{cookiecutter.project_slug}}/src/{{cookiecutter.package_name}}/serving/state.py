@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from . import metrics
 from .batching import Batcher
-from .images import Decoder
+from .images import BodyLimits, Decoder
 from .keys import KeyRing
 from .limits import RateLimiter
 from .predictor import ModelError, Predictor
@@ -29,6 +29,11 @@ class AppState:
         self.settings = settings
         self.keys = KeyRing(settings.api_keys_file)
         self.limiter = RateLimiter(settings.shared_folder and settings.shared_folder / "rates")
+        self.bodies = BodyLimits(
+            settings.max_body_bytes,
+            settings.request_timeout_seconds,
+            settings.max_total_body_bytes,
+        )
         self.decoder = Decoder(settings.max_pixels)
         self.records = RecordWriter(
             settings.database_url, settings.max_buffered_bytes, settings.retention_days
@@ -62,14 +67,16 @@ class AppState:
         return self.num_waiting >= self.settings.max_queue_size
 
     @contextlib.contextmanager
-    def counted_as_waiting(self) -> Iterator[None]:
-        """A prediction is part of the queue for as long as the block lasts."""
+    def counted_as_waiting(self, num_bytes: int) -> Iterator[None]:
+        """A prediction, with its body, is part of the queue for as long as the block lasts."""
         self.num_waiting += 1
+        self.bodies.total_bytes += num_bytes
         metrics.QUEUE_DEPTH.inc()
         try:
             yield
         finally:
             self.num_waiting -= 1
+            self.bodies.total_bytes -= num_bytes
             metrics.QUEUE_DEPTH.dec()
 
     @property
@@ -90,7 +97,7 @@ class AppState:
             predictor = await asyncio.to_thread(
                 Predictor.load, settings.model_dir, settings.num_threads
             )
-        except ModelError as error:
+        except (ModelError, OSError) as error:  # whatever it was, it may be mended
             if str(error) != self._reason:
                 logger.warning("Serving without a model: %s", error)
             self._reason = str(error)

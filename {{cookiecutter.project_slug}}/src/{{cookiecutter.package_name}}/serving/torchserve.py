@@ -31,7 +31,10 @@ class Handler:
         images = {}
         for index, request in enumerate(requests):
             try:
-                images[index] = decode(bytes(request.get("body") or request.get("data") or b""))
+                body = request.get("body") or request.get("data") or b""
+                if not isinstance(body, bytes | bytearray):  # TorchServe has parsed it as JSON
+                    raise ImageError("send the image as the body, not JSON or text")
+                images[index] = decode(bytes(body))
             except ImageError as error:
                 context.set_response_status(422, str(error), index)
                 answers[index] = {"status": 422, "detail": str(error)}

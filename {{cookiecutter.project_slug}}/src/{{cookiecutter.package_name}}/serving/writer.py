@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 WRITE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
+STOP_SECONDS = 10.0
 CLEAN_UP_SECONDS = 3600.0
 # Of one write: requests wait for the interpreter while its rows are prepared.
 MAX_ROWS = 90
@@ -64,10 +65,35 @@ class RecordWriter:
             self._num_bytes += size
         self._rows.append((table, row))
 
+    def has_prediction(self, identifier: str, api_key: str | None) -> bool:
+        """Whether a prediction of this id was made for this key; it blocks.
+
+        Another worker writes its rows a moment later, so this looks twice.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+        """
+        wanted = {"id": identifier, "api_key": api_key}
+        if any(
+            wanted.items() <= row.items()
+            for table, row in self._rows.copy()
+            if table is predictions
+        ):
+            return True
+        is_wanted = (predictions.c.id == identifier) & predictions.c.api_key.is_not_distinct_from(
+            api_key
+        )
+        for seconds in (0, 4 * WRITE_SECONDS):
+            time.sleep(seconds)
+            with self._engine.connect() as connection:
+                if connection.execute(sa.select(predictions.c.id).where(is_wanted)).first():
+                    return True
+        return False
+
     def stop(self) -> None:
         """Write what the buffer holds, as far as the database takes it, and end the thread."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)  # a database that never answers does not hold up the end
         if self._rows:
             metrics.RECORDS_DROPPED.inc(len(self._rows))
             logger.error("%d rows could not be written to the database", len(self._rows))

@@ -1,9 +1,11 @@
 """`POST /v1/feedback`: the true label of an image that a prediction was made for."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..deps import FeedbackKey, StateDep
 from ..images import read_body
@@ -25,12 +27,12 @@ router = APIRouter()
             "content": {"application/json": {"schema": Feedback.model_json_schema()}},
         }
     },
-    responses=problems(401, 403, 408, 413, 422, 429, 503),
+    responses=problems(401, 403, 404, 408, 413, 422, 429, 503),
 )
 async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Status:
     """Say which label the image of a prediction should have."""
     # Read here and not by FastAPI, which would read all of it before it asks for the key.
-    body = await read_body(request, MAX_BODY_BYTES, state.settings.request_timeout_seconds)
+    body = await read_body(request, state.bodies, MAX_BODY_BYTES)
     try:
         given = Feedback.model_validate_json(body)
     except ValidationError as error:
@@ -38,12 +40,19 @@ async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Statu
     classes = state.batcher.predictor.metadata.classes
     if given.label not in classes:
         raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
+    name = key.name if key else None
+    try:
+        is_known = await asyncio.to_thread(state.records.has_prediction, given.prediction_id, name)
+    except SQLAlchemyError:
+        raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from None
+    if not is_known:  # or another key's, which is not said
+        raise HTTPException(404, "there is no prediction of this id")
     state.records.add(
         table,
         {
             "prediction_id": given.prediction_id,
             "time": datetime.now(UTC),
-            "api_key": key and key.name,
+            "api_key": name,
             "label": given.label,
         },
     )

@@ -21,7 +21,7 @@ async def healthz() -> Status:
 async def readyz(state: StateDep) -> Status:
     """Whether a model is loaded, so that predictions can be asked for."""
     _ = state.batcher  # 503 without one
-    return Status(status="ready")
+    return Status(status=f"ready; {state.keys.problem}" if state.keys.problem else "ready")
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -18,7 +18,7 @@ from ...preprocess import ImageError
 from .. import metrics
 from ..batching import Classification
 from ..deps import RequireKey, get_state
-from ..images import read_image
+from ..images import counted_bytes, read_image
 from ..keys import ApiKey
 from ..logs import request_id
 from ..problems import overloaded, problems
@@ -80,14 +80,16 @@ async def predict(request: Request) -> Response:
     settings, batcher = state.settings, state.batcher
     key = await require_key(request)
     keep_image = _keep_image(request, settings.keep_images)
-    image = await read_image(request, settings.max_body_bytes, settings.request_timeout_seconds)
+    image = await read_image(request, state.bodies)
     if state.is_overloaded:  # by now; before the body came, the middleware has looked
         raise overloaded()
     start = time.perf_counter()
     try:
-        with state.counted_as_waiting():
+        with state.counted_as_waiting(counted_bytes(image)):
             async with asyncio.timeout(settings.request_timeout_seconds):
-                pixels = await state.decoder.decode(image, batcher.predictor.metadata.image)
+                pixels = await state.decoder.decode(
+                    image, batcher.predictor.metadata.image, key.name if key else ""
+                )
                 decode_seconds = time.perf_counter() - start
                 result = await batcher.classify(pixels)
     except ImageError as error:
