@@ -92,7 +92,11 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it where no init system made it
     with running(SSHD, "-D", "-e", "-f", config, port=port):
         user = run("id", "-un", cwd=folder).stdout.strip()
-        variables = {"DVC_SSH_KEY": (folder / "user").read_text(encoding="utf-8")}
+        host_key = (folder / "host.pub").read_text(encoding="utf-8")
+        variables = {
+            "DVC_SSH_KEY": (folder / "user").read_text(encoding="utf-8"),
+            "DVC_SSH_KNOWN_HOSTS": f"[127.0.0.1]:{port} {host_key}",
+        }
         stranger = (folder / "stranger").read_text(encoding="utf-8")
         yield Remote(
             "ssh",
@@ -150,6 +154,19 @@ def test_wrong_credentials_fail_and_say_which_secrets_to_set(
     refuses(repository.project, remote.variables | wrong, list(wrong))
 
 
+def test_a_host_with_another_key_is_not_trusted(
+    ssh: Remote, moved: Callable[[Remote], Bake], tmp_path: Path
+) -> None:
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other", cwd=tmp_path)
+    other = (tmp_path / "other.pub").read_text(encoding="utf-8")
+    address = ssh.variables["DVC_SSH_KNOWN_HOSTS"].partition(" ")[0]
+    refuses(
+        clone(moved(ssh), tmp_path).project,
+        ssh.variables | {"DVC_SSH_KNOWN_HOSTS": f"{address} {other}"},
+        ["Host key is not trusted", "DVC_SSH_KNOWN_HOSTS"],
+    )
+
+
 def test_a_remote_that_cannot_be_reached_fails_and_loses_nothing(
     remote: Remote, repository: Repository
 ) -> None:
@@ -162,7 +179,10 @@ def test_a_remote_that_cannot_be_reached_fails_and_loses_nothing(
 
 
 def test_without_credentials_ci_says_so_and_goes_on(remote: Remote, repository: Repository) -> None:
-    needed = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "ssh": "DVC_SSH_KEY"}
+    needed = {
+        "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "ssh": "DVC_SSH_KEY and DVC_SSH_KNOWN_HOSTS",
+    }
     unset = dict.fromkeys(remote.variables, "")
     for target in ("dvc-pull", "dvc-push"):
         env = unset | {"GITHUB_ACTIONS": "true"}
@@ -242,5 +262,5 @@ def refuses(project: Bake, variables: dict[str, str], words: list[str]) -> None:
     for target in ("dvc-pull", "dvc-push"):
         done = project.run("make", target, env=variables, check=False)
         assert done.returncode != 0
-        assert all(word in done.stdout for word in words), done.stdout + done.stderr
+        assert all(word in done.stdout + done.stderr for word in words), done.stdout
     assert sorted(cache.rglob("*")) == before

@@ -4,6 +4,7 @@ For CI, whose keys are in variables; a person with keys of their own uses `dvc p
 """
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dvc.cli import main as dvc
+
 # The variables that each kind of remote needs; a workflow fills them from secrets.
 VARIABLES = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     "gs": ("GOOGLE_CREDENTIALS",),
     "azure": ("AZURE_STORAGE_CONNECTION_STRING",),
-    "ssh": ("DVC_SSH_KEY",),
+    "ssh": ("DVC_SSH_KEY", "DVC_SSH_KNOWN_HOSTS"),
 }
 # Where the variable holds a key that DVC reads from a file: DVC's setting for that file.
 KEY_FILES = {"gs": "credentialpath", "ssh": "keyfile"}
@@ -40,11 +43,13 @@ def main() -> int:
         checkout = ["dvc", "checkout", "--allow-missing"]
         return subprocess.run(checkout).returncode if command == "pull" else 0
     kind = url.partition("://")[0]
-    # An empty secret is an empty variable, which libraries would take for a wrong key.
-    environment = {key: value for key, value in os.environ.items() if value}
+    for variable in [key for key, value in os.environ.items() if not value]:
+        del os.environ[variable]  # libraries take an empty secret for a wrong key
     with key_file(kind, name):
-        done = subprocess.run(["dvc", *COMMANDS[command], "--remote", name], env=environment)
-    if done.returncode != 0:
+        if kind == "ssh":
+            check_host_key(os.environ["DVC_SSH_KNOWN_HOSTS"])
+        exit_code: int = dvc([*COMMANDS[command], "--remote", name])
+    if exit_code != 0:
         secrets = " and ".join(VARIABLES.get(kind, ()))
         advice = f", and that the secrets {secrets} are right and may use it" if secrets else ""
         annotate(
@@ -53,7 +58,7 @@ def main() -> int:
             f"(`dvc remote modify {name} url …`){advice}. Nothing is lost: what was trained is in "
             "this run's cache and artifacts.",
         )
-    return done.returncode
+    return exit_code
 
 
 def why_unusable(url: str) -> str:
@@ -85,6 +90,18 @@ def key_file(kind: str, remote: str) -> Iterator[None]:
             yield
         finally:
             _dvc("remote", "modify", "--local", "--unset", remote, setting)
+
+
+def check_host_key(known_hosts: str) -> None:
+    """Let DVC connect only to a host whose key is in `known_hosts`, lines as `ssh-keyscan` prints.
+
+    DVC's ssh remote trusts every host and has no setting for it, so this hands the lines to the
+    library below it: https://asyncssh.readthedocs.io/en/latest/api.html#known-hosts
+    """
+    import dvc_ssh.spec
+
+    connect = functools.partial(dvc_ssh.spec.SSHFileSystem, known_hosts=known_hosts.encode())
+    dvc_ssh.spec.SSHFileSystem = connect
 
 
 def annotate(level: str, text: str) -> None:
