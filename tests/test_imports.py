@@ -16,9 +16,9 @@ from .conftest import SCRIPTS, TEMPLATE, Bake, Choice, run
 # Where code of a folder runs, by the dependencies that are there.
 PIPELINE = ["base", "cpu"]
 EVERYWHERE = [*PIPELINE, "serve", "dev"]  # `make setup`
-GROUPS = {"ci": [], "deploy": EVERYWHERE, "src": EVERYWHERE, "tests": EVERYWHERE}
-# Triton comes with PyTorch for CUDA, where alone its kernels run.
-COMES_WITH_TORCH = {"triton"}
+GROUPS = {"ci": ["base"], "deploy": EVERYWHERE, "src": EVERYWHERE, "tests": EVERYWHERE}
+# Triton comes with PyTorch for CUDA, where alone its kernels run; dvc_ssh with an extra of DVC.
+COMES_ALONG = {"triton", "dvc_ssh"}
 # What the container starts, and what is called in it.
 SERVED = {"fastapi": ["serving.__main__", "serving.app", "serving.keys"]}
 
@@ -51,7 +51,7 @@ def test_a_project_declares_what_it_imports(
     assert sources
     imported = {name for path in sources for name in imports(path)} - own
     known = declared(project.path, GROUPS[folder])
-    assert undeclared(imported - COMES_WITH_TORCH, providers, known) == {}
+    assert undeclared(imported - COMES_ALONG, providers, known) == {}
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_the_pipeline_imports_nothing_of_the_service(
     stages = [f"stages.{path.stem}" for path in (package / "stages").glob("*.py")]
     imported = {name for path in reached(package, stages) for name in imports(path)}
     known = declared(project.path, PIPELINE)
-    assert undeclared(imported - COMES_WITH_TORCH, providers, known) == {}
+    assert undeclared(imported - COMES_ALONG, providers, known) == {}
 
 
 @pytest.mark.slow
