@@ -15,11 +15,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from package_name.preprocess import ImageError, decode_image
-from package_name.serving.images import Decoder
-from package_name.serving.keys import KeyFile, KeyRing
-from package_name.serving.predictor import ModelError, Predictor
 from PIL import Image
+
+from my_project.preprocess import ImageError, decode_image
+from my_project.serving.images import Decoder
+from my_project.serving.keys import KeyFile, KeyRing
+from my_project.serving.predictor import ModelError, Predictor
 
 from ..serving_helpers import (
     DIGITS,
@@ -135,7 +136,7 @@ def test_a_database_that_accepts_and_never_answers_does_not_hold_up_the_end(
         port = free_port()
         url = f"postgresql+psycopg://ana@127.0.0.1:{silent.getsockname()[1]}/predictions"
         settings = {"MODEL_DIR": str(model_dir), "PORT": str(port), "NUM_WORKERS": "1"}
-        command = [sys.executable, "-m", "package_name.serving"]
+        command = [sys.executable, "-m", "my_project.serving"]
         environment = os.environ | settings | {"DATABASE_URL": url}
         server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         digit = png(np.zeros((8, 8), np.uint8))
@@ -175,7 +176,7 @@ def test_whatever_is_wrong_with_a_model_a_later_one_is_loaded(tmp_path: Path) ->
 def test_a_key_that_is_revoked_ends_even_if_the_files_time_and_size_do_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("package_name.serving.keys.RELOAD_SECONDS", 0)
+    monkeypatch.setattr("my_project.serving.keys.RELOAD_SECONDS", 0)
     path = tmp_path / "keys.json"
     keys, ring = KeyFile(path), KeyRing(path)
     token = keys.create("ana", ("predict",), rate=1)
@@ -191,7 +192,7 @@ def test_a_key_that_is_revoked_ends_even_if_the_files_time_and_size_do_not_chang
 def test_a_broken_key_file_leaves_the_keys_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("package_name.serving.keys.RELOAD_SECONDS", 0)
+    monkeypatch.setattr("my_project.serving.keys.RELOAD_SECONDS", 0)
     path = tmp_path / "keys.json"
     ring = KeyRing(path)
     token = KeyFile(path).create("ana", ("predict",), rate=1)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from package_name.preprocess import ImageSpec, decode_image
-from package_name.serving.batching import Batcher, Classification
-from package_name.serving.images import Decoder
-from package_name.serving.predictor import Predictor
+
+from my_project.preprocess import ImageSpec, decode_image
+from my_project.serving.batching import Batcher, Classification
+from my_project.serving.images import Decoder
+from my_project.serving.predictor import Predictor
 
 from ..serving_helpers import png
 

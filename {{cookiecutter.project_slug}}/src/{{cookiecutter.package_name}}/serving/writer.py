@@ -83,6 +83,7 @@ class RecordWriter:
         is_wanted = (predictions.c.id == identifier) & predictions.c.api_key.is_not_distinct_from(
             api_key
         )
+        self._create_tables()  # the thread may not have come to it yet
         for seconds in (0, 4 * WRITE_SECONDS):
             time.sleep(seconds)
             with self._engine.connect() as connection:
