@@ -333,7 +333,8 @@ def test_git_pushes_with_the_workflows_token(
         git(repository, "remote", "set-url", "origin", url)
         pack_and_forget(repository, github)
         # gh takes this variable's token for other hosts than github.com.
-        output = open_pr(repository, github, GH_ENTERPRISE_TOKEN="secret", GIT_SSL_NO_VERIFY="true")
+        variables: Any = {"GH_ENTERPRISE_TOKEN": "secret", "GIT_SSL_NO_VERIFY": "true"}
+        output = open_pr(repository, github, **variables)
         server.shutdown()
     login = base64.b64encode(b"x-access-token:secret").decode()
     assert given == [None, f"Basic {login}"]
