@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -165,6 +166,24 @@ def test_a_host_with_another_key_is_not_trusted(
         ssh.variables | {"DVC_SSH_KNOWN_HOSTS": f"{address} {other}"},
         ["Host key is not trusted", "DVC_SSH_KNOWN_HOSTS"],
     )
+
+
+def test_a_model_that_was_changed_in_the_remote_is_not_taken(
+    champion: Bake, tmp_path: Path
+) -> None:
+    project = clone(champion, tmp_path).project
+    (storage := tmp_path / "storage").mkdir()
+    change(project, ".dvc/config", {"../../my-project-dvc-storage": str(storage)})
+    project.run("make", "dvc-push")
+    model = (project.path / "model/model.onnx").read_bytes()
+    files = (path for path in storage.rglob("*") if path.is_file())
+    (stored,) = (path for path in files if path.read_bytes() == model)
+    stored.chmod(0o644)
+    stored.write_bytes(b"another model")
+    shutil.rmtree(project.path / ".dvc/cache")
+    shutil.rmtree(project.path / "model")
+    done = project.run("make", "dvc-pull", check=False)
+    assert not (project.path / "model").exists(), done.stdout + done.stderr
 
 
 def test_a_remote_that_cannot_be_reached_fails_and_loses_nothing(
