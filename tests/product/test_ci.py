@@ -2,124 +2,26 @@
 
 import base64
 import http.server
-import json
 import os
 import re
-import socketserver
 import ssl
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .github import GitHub, stand_in
+
 ROOT = Path(__file__).parents[2]
-PAGE_SIZE = 100
-FORBIDDEN = {"type": "FORBIDDEN", "message": "Resource not accessible by integration"}
-
-
-@dataclass
-class GitHub:
-    """A stand-in for GitHub, with one repository's comments and pull requests.
-
-    socket: where gh finds it. refuses: the status with which it refuses to write, or 0.
-    """
-
-    socket: Path
-    refuses: int = 0
-    comments: list[dict[str, Any]] = field(default_factory=list)
-    pulls: list[dict[str, Any]] = field(default_factory=list)
-
-    def comment(self, body: str, by_bot: bool) -> None:
-        """Add a comment, by the bot whose token gh has or by a person."""
-        author = {"login": "github-actions" if by_bot else "ana"}
-        number = str(len(self.comments))
-        entry = {"id": number, "author": author, "viewerDidAuthor": by_bot, "body": body}
-        self.comments.append(entry)
-
-    def page(self, after: str | None) -> dict[str, Any]:
-        """The comments of a pull request, a page at a time."""
-        start = int(after or 0)
-        end = start + PAGE_SIZE
-        page = {"hasNextPage": end < len(self.comments), "endCursor": str(end)}
-        return {"nodes": self.comments[start:end], "pageInfo": page}
-
-    def query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """The objects that a query names; `repository` with more fields than the query names."""
-        url = "https://github.com/ana/project/pull/1"
-        comments = self.page(variables.get("endCursor"))
-        pull = {"id": "P1", "number": 1, "url": url, "state": "OPEN", "comments": comments}
-        pulls = {"nodes": self.pulls, "totalCount": len(self.pulls), "pageInfo": {}}
-        repository = {
-            "id": "R1",
-            "name": "project",
-            "owner": {"login": "ana"},
-            "defaultBranchRef": {"name": "main"},
-            "viewerPermission": "WRITE",
-            "pullRequest": pull,
-            "pullRequests": pulls,
-        }
-        viewer = {"login": "github-actions[bot]"}
-        objects = {"repository": repository, "node": {"comments": comments}, "viewer": viewer}
-        return {key: value for key, value in objects.items() if re.search(rf"\b{key}\b", query)}
-
-    def mutate(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Do what a mutation of GitHub's schema says."""
-        if "addComment(" in query:
-            self.comment(values["body"], by_bot=True)
-            return {"addComment": {"commentEdge": {"node": {"url": "https://github.com/new"}}}}
-        if "updateIssueComment(" in query:
-            self.comments[int(values["id"])]["body"] = values["body"]
-            return {"updateIssueComment": {"issueComment": {"url": "https://github.com/old"}}}
-        assert "createPullRequest(" in query
-        names = ("headRefName", "baseRefName", "title", "body")
-        pull = {name: values[name] for name in names}
-        pull |= {"id": "P1", "number": 1, "url": "https://github.com/pull", "state": "OPEN"}
-        self.pulls.append(pull)
-        return {"createPullRequest": {"pullRequest": pull}}
 
 
 @pytest.fixture
 def github() -> Iterator[GitHub]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/graphql"
-            assert self.headers["Authorization"] == "token secret"
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            variables = request.get("variables") or {}
-            if "mutation" not in request["query"]:
-                self.answer(200, {"data": state.query(request["query"], variables)})
-            elif state.refuses == 403:
-                self.answer(200, {"data": None, "errors": [FORBIDDEN]})
-            elif state.refuses:
-                self.answer(state.refuses, {"message": "Bad credentials"})
-            else:
-                values = variables.get("input", {})
-                self.answer(200, {"data": state.mutate(request["query"], values)})
-
-        def answer(self, status: int, content: object) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with tempfile.TemporaryDirectory() as folder:  # a socket's path may have 107 characters
-        state = GitHub(Path(folder, "socket"))
-        with socketserver.ThreadingUnixStreamServer(str(state.socket), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            yield state
-            server.shutdown()
-            thread.join()
+    with stand_in() as found:
+        yield found
 
 
 def run(
@@ -347,3 +249,40 @@ def test_without_new_results_no_pull_request_is_opened(repository: Path, github:
     pack(repository, github)
     assert "No result is new" in open_pr(repository, github)
     assert github.pulls == []
+
+
+def open_issue(folder: Path, github: GitHub, report: str, drift: str, **variables: str) -> str:
+    (folder / "build/drift").mkdir(parents=True, exist_ok=True)
+    (folder / "build/drift/report.md").write_text(report, encoding="utf-8")
+    done = run(folder, github, "bash", ROOT / "ci/open_issue.sh", DRIFT=drift, **variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_drift_opens_one_issue_which_later_runs_update(github: GitHub, tmp_path: Path) -> None:
+    open_issue(tmp_path, github, "no drift yet", "none")
+    assert github.issues == []
+    github.issue("The service's images have drifted", "a person's", by_bot=False)
+    github.issue("Another issue", "a bot's", by_bot=True)
+    for report, drift in (("first", "found"), ("second", "found"), ("it is over", "none")):
+        open_issue(tmp_path, github, report, drift)
+        [title, body] = [(issue["title"], issue["body"]) for issue in github.issues][-1]
+        assert title == "The service's images have drifted"
+        assert body.startswith(f"{report}\n")
+        assert "https://github.com/ana/project/actions/runs/7" in body
+    assert len(github.issues) == 3
+    assert [issue["body"] for issue in github.issues[:2]] == ["a person's", "a bot's"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_may_not_open_an_issue_is_a_notice_and_no_failure(
+    status: int, github: GitHub, tmp_path: Path
+) -> None:
+    github.refuses = status
+    assert "::notice::No issue was written" in open_issue(tmp_path, github, "report", "found")
+    assert github.issues == []
+
+
+def test_without_a_token_no_issue_is_written(github: GitHub, tmp_path: Path) -> None:
+    output = open_issue(tmp_path, github, "report", "found", GH_TOKEN="")
+    assert "::notice::No issue was written" in output
