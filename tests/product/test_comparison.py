@@ -129,5 +129,5 @@ def test_the_champion_comes_from_git_and_the_comparison_goes_to_the_summary(tmp_
 
 def test_without_a_verdict_it_says_what_to_run(tmp_path: Path) -> None:
     done = run_compare(tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "error: build/gate.md not found: run `make gate` first\n"

@@ -61,7 +61,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_changed(
     parameters: str, message: str, tmp_path: Path
 ) -> None:
     done = set_params(tmp_path, parameters)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "params.yaml").read_bytes() == PARAMS.read_bytes()
@@ -70,7 +70,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_changed(
 @pytest.mark.parametrize("content", [b"", b"train: [1,", b"\xff", b"train: {a: 1, a: 2}"])
 def test_a_broken_file_is_one_sentence_and_stays(content: bytes, tmp_path: Path) -> None:
     done = set_params(tmp_path, "train.epochs=5", content)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: params.yaml")
     assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "params.yaml").read_bytes() == content

@@ -168,13 +168,13 @@ def test_a_revision_without_metrics_is_no_champion(
 
 def test_a_mistyped_revision_is_one_sentence_and_not_a_pass(repository: Path) -> None:
     done = run_gate(repository, "--champion", "mian")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "error: --champion mian: git knows no such revision\n"
 
 
 def test_a_missing_evaluation_says_what_to_run(project: Path) -> None:
     (project / "metrics/evaluation.json").unlink()
     done = run_gate(project)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "dvc repro evaluate" in done.stderr
     assert "Traceback" not in done.stderr

@@ -25,3 +25,4 @@ BUILD = Path("build")
 VERDICT = BUILD / "gate.md"
 COMPARISON = BUILD / "report.md"
 FEEDBACK_EXPORT = BUILD / "feedback"
+DRIFT = BUILD / "drift"

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,6 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from .panels import (
+    MUTED,
+    ORANGE,
     STYLE,
     PlotData,
     draw_confusion_matrix,
@@ -22,6 +25,8 @@ from .panels import (
 )
 
 MISTAKE_ROWS, MISTAKE_COLUMNS = 2, 6
+MAX_TICKS = 20  # classes whose names fit below their bars
+Values = npt.NDArray[np.float64]
 
 
 def write_plots(data: PlotData, folder: Path) -> None:
@@ -39,6 +44,31 @@ def write_plots(data: PlotData, folder: Path) -> None:
             figure = Figure(figsize=(width, height), dpi=150, layout=layout)
             draw(figure, data)
             _save(figure, folder / f"{name}.png")
+
+
+def write_drift_plot(
+    path: Path, classes: tuple[str, ...], shares: list[Values], name: str, values: list[Values]
+) -> None:
+    """Draw how production differs from the reference, which comes first in `shares` and `values`.
+
+    Args:
+        shares: of the predicted labels, (num_classes,) each.
+        name: of what has shifted most. values: of it, (N,) each.
+    """
+    with style.context(STYLE):
+        figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.set_title("Share of each predicted label")
+        right.set_title(f"Share of images up to a {name}")
+        for index, (label, color) in enumerate((("reference", MUTED), ("production", ORANGE))):
+            places = np.arange(len(classes)) + 0.4 * (index - 0.5)
+            left.bar(places, shares[index], 0.4, color=color, label=label)
+            right.ecdf(values[index], color=color, label=label)
+        ticks = classes if len(classes) <= MAX_TICKS else ()
+        left.set_xticks(range(len(ticks)), ticks, rotation=90)
+        right.legend(frameon=False, labelcolor=MUTED)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> None:

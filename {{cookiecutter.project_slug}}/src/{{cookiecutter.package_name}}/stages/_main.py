@@ -7,8 +7,12 @@ from ..errors import UserError
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Call `main`; print the message of a `UserError` to stderr and exit with code 1."""
+    """Call `main`; print the message of a `UserError` to stderr and exit with code 2.
+
+    Code 1 is left to verdicts: the gate's, and that there is drift.
+    """
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,5 +1,6 @@
 """Stage 5: write the ONNX file, check it against PyTorch, and say where it comes from."""
 
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -11,6 +12,8 @@ from ..data.dataset import DatasetInfo, Split, load_info, load_split
 from ..export import check_onnx, export_onnx
 from ..files import read_json, sha256_of
 from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata
+from ..models.predict import predict_logits
+from ..monitoring.reference import measure, save_reference
 from ..paths import BEST_MODEL, EVALUATION, MODEL, PREPARED, TRAINING
 from ..provenance import current_commit
 from ..training.checkpoint import load_model
@@ -18,6 +21,7 @@ from ._main import run_main
 
 SAMPLED_CLASSES = 10
 SAMPLES_PER_CLASS = 2
+MAX_REFERENCE_IMAGES = 2000
 
 
 def main() -> None:
@@ -29,6 +33,9 @@ def main() -> None:
     export_onnx(model, info.image, path, opset=config.export.opset)
     check_onnx(model, path, test.images, config.export)
     _save_samples(test, info.classes)
+    images = load_split(PREPARED, "validation").images
+    images = images[:: math.ceil(len(images) / MAX_REFERENCE_IMAGES)]
+    save_reference(MODEL, measure(images, predict_logits(model, images)), info.classes)
     _metadata(config, info).save(MODEL)
     print(f"{path} and {MODEL / METADATA_FILE} written; same predictions as PyTorch's")
 
