@@ -36,6 +36,7 @@ bench: $(filter .uv/%,$(UV)) ## measure what the README quotes (Docker, wrk, Jav
 	$(if $(DATA),$(UV) run python -m benchmarks.fashion_mnist --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.training --data $(DATA))
 	$(if $(DATA),$(UV) run python -m benchmarks.serving --data $(DATA))
+	$(if $(DATA),$(UV) run python -m benchmarks.drift --data $(DATA))
 	$(UV) run python -m benchmarks.containers
 
 picture: $(filter .uv/%,$(UV)) ## take the README's picture again; needs Chromium

@@ -82,7 +82,7 @@ def test_drift_opens_an_issue_with_the_report_and_starts_training(
     project, url = repository.project, f"sqlite:///{tmp_path}/predictions.db"
     secret = ("--secret", f"MONITOR_DATABASE_URL={url}")
     retrain = ("--var", "RETRAIN_ON_DRIFT=yes")
-    store = ("uv", "run", "--no-sync", "python", "-c", STORE, url)
+    store = ("uv", "run", "python", "-c", STORE, url)
 
     project.run(*store, "1.0")
     done = monitor(repository, github, *secret, *retrain)

@@ -241,20 +241,24 @@ def test_an_error_is_one_sentence_and_another_exit_code_than_drift(
 
 
 def test_memory_does_not_grow_with_the_number_of_rows(reference: FloatArray, database: str) -> None:
-    def peak() -> int:
+    def read() -> tuple[FloatArray, int]:
         tracemalloc.start()
         try:
             window = read_window(database, "m", NOW - timedelta(days=1), max_images=500)
-            assert len(window.sample) == 500
-            return tracemalloc.get_traced_memory()[1]
+            return window.sample, tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
-    store(database, np.repeat(reference[:500], 2, axis=0), model="m")
-    few = peak()
+    rows = np.repeat(reference[:500], 2, axis=0)
+    store(database, rows, model="m")
+    _, few = read()
     for start in range(10_000, 40_000, 1000):
-        store(database, np.repeat(reference[:500], 2, axis=0), model="m", start=start)
-    assert peak() < few + 500_000  # 30,000 more rows would take some 20 MB
+        rows[:, -2] = start
+        store(database, rows, model="m", start=start)
+    sample, many = read()
+    assert many < few + 500_000  # 30,000 more rows would take some 20 MB
+    assert len(sample) == 500
+    assert len(np.unique(sample[:, -2])) > 25  # of 31: drawn from all of the window
 
 
 @pytest.mark.parametrize("shift", SHIFTS)

@@ -66,7 +66,7 @@ def compare(reference: FloatArray, window: FloatArray, classes: tuple[str, ...])
         found = ks_2samp(reference[:, column], window[:, column], method="asymp")
         tests.append(ShiftTest(name, column, float(found.statistic), float(found.pvalue)))
     tests.sort(key=lambda test: (test.p_value, -test.distance))
-    # Holm (1979): the chance that any of them errs is that of a single test.
+    # Holm (1979): the chance that any of them errs is at most that of a single test.
     scaled = [(len(tests) - rank) * test.p_value for rank, test in enumerate(tests)]
     adjusted = np.minimum(1, np.maximum.accumulate(scaled)).tolist()
     return [replace(test, p_value=value) for test, value in zip(tests, adjusted, strict=True)]

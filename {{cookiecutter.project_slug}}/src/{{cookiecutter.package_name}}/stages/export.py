@@ -21,7 +21,7 @@ from ._main import run_main
 
 SAMPLED_CLASSES = 10
 SAMPLES_PER_CLASS = 2
-MAX_REFERENCE_IMAGES = 2000
+MAX_REFERENCE_IMAGES = 10_000
 
 
 def main() -> None:
