@@ -59,7 +59,7 @@ def write_drift_plot(
         figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
         left, right = figure.subplots(1, 2)
         left.set_title("Share of each predicted label")
-        right.set_title(f"Share of images up to a {name}")
+        right.set_title(f"{name}: cumulative share of images")
         for index, (label, color) in enumerate((("reference", MUTED), ("production", ORANGE))):
             places = np.arange(len(classes)) + 0.4 * (index - 0.5)
             left.bar(places, shares[index], 0.4, color=color, label=label)
