@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,17 @@ def write_scratch(path: Path, content: bytes) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8, atomically: an interruption leaves the old file or the new one."""
     write_scratch(path, text.encode()).replace(path)
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, whose place it takes once it is complete."""
+    scratch = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    yield scratch
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.replace(folder)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..data.image_folder import folder_name
-from ..files import write_json, write_text
+from ..files import fresh_folder, write_json, write_text
 from ..paths import FEEDBACK_EXPORT
 from ..reporting.render import render
 from ..serving.records import connect, labelled_images
@@ -43,23 +42,23 @@ def export_feedback(database_url: str, folder: Path) -> list[Correction]:
 
     Of several labels for one image, the last counts.
     """
-    scratch = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    with fresh_folder(folder) as scratch:
+        return _write(database_url, scratch)
+
+
+def _write(database_url: str, folder: Path) -> list[Correction]:
     corrections = []
     for row in labelled_images(connect(database_url)):
         suffix = SUFFIXES.get(row.image[:4], ".jpg")
         file = Path(folder_name(row.label), f"{row.id}{suffix}")
-        (scratch / file).parent.mkdir(parents=True, exist_ok=True)
-        (scratch / file).write_bytes(row.image)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(row.image)
         confidence = max(row.probabilities)
         corrections.append(
             Correction(row.id, file.as_posix(), row.predicted, confidence, row.label, row.api_key)
         )
-    write_json(scratch / LIST, [asdict(correction) for correction in corrections])
-    write_text(scratch / "index.html", render("feedback.html", corrections=corrections))
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.replace(folder)
+    write_json(folder / LIST, [asdict(correction) for correction in corrections])
+    write_text(folder / "index.html", render("feedback.html", corrections=corrections))
     return corrections
 
 

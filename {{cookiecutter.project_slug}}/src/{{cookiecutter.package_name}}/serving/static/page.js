@@ -1,72 +1,25 @@
-import { Pad } from "./pad.js";
+// The service's page: predictions from its API, an API key where it wants one, and feedback.
 
-const MAX_BARS = 10;
-const DRAWABLE_SIDE = 64; // larger grey images are photographs rather than drawings
-const FORMATS = ["image/png", "image/jpeg", "image/webp"];
+import { $, element, install, percent, setStatus, showFacts, showModel, showSamples } from "./ui.js";
 
-const $ = (id) => document.getElementById(id);
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
-
-let model = null;
 let shown = null; // the id of the prediction on the page
-let newest = 0; // answers may overtake each other; only the newest request's is shown
-const pad = new Pad($("pad"), drawn);
-
-// --- the model ---
 
 async function connect() {
   const answer = await request("v1/model").catch((error) => ({ error }));
   setStatus(answer.error ? "down" : "ready", answer.error ? answer.error.message : "ready");
   $("key").hidden = answer.error?.status !== 401;
   if (answer.error) return $("key").hidden && setTimeout(connect, 3000);
-  model = answer;
-  showModel();
-  showSamples(await request("v1/samples"));
-}
-
-function setStatus(kind, text) {
-  $("status").className = `status ${kind}`;
-  $("status").textContent = kind === "down" ? "not ready" : text;
-  $("status").title = text;
-}
-
-function showModel() {
-  const { channels, width, height } = model.image;
-  const drawable = channels === 1 && Math.max(width, height) <= DRAWABLE_SIDE;
-  $("stage").classList.toggle("drawable", drawable);
-  $("pad").hidden = $("undo").hidden = !drawable;
-  $("hint").textContent = drawable ? "Draw here, or drop an image" : "Drop an image here";
-  $("resolution").textContent = `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}`;
-  $("tagline").textContent = `Classifies images into ${model.classes.length} classes: ${listed(model.classes)}.`;
-  showMetrics(model.metrics);
+  showModel(answer);
+  $("classes").replaceChildren(...answer.classes.map((label) => element("option", {}, label)));
+  showMetrics(answer.metrics);
   showFacts($("model"), {
-    Architecture: model.name,
-    Trained: `${new Date(model.created).toLocaleString()} on ${model.hardware}`,
-    Commit: model.commit,
-    Data: model.data_hash,
-    "SHA-256": model.sha256,
+    Architecture: answer.name,
+    Trained: `${new Date(answer.created).toLocaleString()} on ${answer.hardware}`,
+    Commit: answer.commit,
+    Data: answer.data_hash,
+    "SHA-256": answer.sha256,
   });
-  $("classes").replaceChildren(...model.classes.map((label) => element("option", {}, label)));
-  showBars(model.classes.map((label) => ({ label, probability: 0 })));
-}
-
-function showSamples(samples) {
-  $("samples").replaceChildren(...samples.map(({ label, png }) => {
-    const blob = fromBase64(png);
-    const image = element("img", { src: URL.createObjectURL(blob), alt: `A test image: ${label}` });
-    const button = element("button", { type: "button", title: label }, image);
-    button.addEventListener("click", () => picked(blob));
-    return button;
-  }));
-}
-
-function fromBase64(png) {
-  return new Blob([Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0))], { type: "image/png" });
-}
-
-function listed(classes) {
-  const shown = classes.slice(0, 10).join(", ");
-  return classes.length > 10 ? `${shown} …` : shown;
+  showSamples(await request("v1/samples"));
 }
 
 function showMetrics(metrics) {
@@ -82,22 +35,6 @@ function showMetrics(metrics) {
   }));
 }
 
-// --- a prediction ---
-
-async function classify(blob) {
-  const number = ++newest;
-  $("error").hidden = true;
-  const start = performance.now();
-  const answer = await request("v1/predict?keep_image=true", {
-    method: "POST",
-    body: blob,
-    headers: { "Content-Type": blob.type },
-  }).catch((error) => ({ error }));
-  if (number !== newest) return;
-  if (answer.error) return showError(answer.error.message);
-  showPrediction(answer, performance.now() - start);
-}
-
 async function request(path, options = {}) {
   const token = sessionStorage.getItem("token");
   const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
@@ -107,32 +44,24 @@ async function request(path, options = {}) {
   return body;
 }
 
-function showPrediction(prediction, roundTrip) {
-  const [best, second] = prediction.probabilities;
-  shown = prediction.id;
-  askForFeedback(second.label);
-  $("answer").classList.remove("empty");
-  $("label").textContent = best.label;
-  $("label").parentElement.classList.toggle("long", best.label.length > 12);
-  $("confidence").textContent = `${percent(best.probability)} sure`;
-  showBars(prediction.probabilities);
-  const milliseconds = (value) => `${value.toFixed(2)} ms`;
-  showFacts($("latency"), {
-    Decoding: milliseconds(prediction.latency_ms.decode),
-    Inference: milliseconds(prediction.latency_ms.inference),
-    "Round trip": milliseconds(roundTrip),
+async function classify(blob) {
+  const start = performance.now();
+  const { id, probabilities, latency_ms } = await request("v1/predict?keep_image=true", {
+    method: "POST",
+    body: blob,
+    headers: { "Content-Type": blob.type },
   });
+  const latency = {
+    Decoding: latency_ms.decode,
+    Inference: latency_ms.inference,
+    "Round trip": performance.now() - start,
+  };
+  return { id, probabilities, latency };
 }
 
-function showError(message) {
-  reset();
-  $("confidence").textContent = "";
-  $("error").textContent = message[0].toUpperCase() + message.slice(1);
-  $("error").hidden = false;
-}
-
-function askForFeedback(guess) {
-  $("classes").value = guess;
+function askForFeedback({ id, probabilities }) {
+  shown = id;
+  $("classes").value = probabilities[1].label;
   $("feedback").hidden = $("wrong").hidden = false;
   $("truth").hidden = $("send").hidden = true;
   $("thanks").textContent = "";
@@ -149,135 +78,17 @@ async function sendFeedback(event) {
   $("thanks").textContent = answer.error ? answer.error.message : "Thank you: stored for the next training.";
 }
 
-function reset() {
-  newest++;
-  $("feedback").hidden = true;
-  $("answer").classList.add("empty");
-  $("label").textContent = "–";
-  $("confidence").textContent = "nothing to classify yet";
-  $("error").hidden = true;
-  $("latency").replaceChildren();
-  if (model) showBars(model.classes.map((label) => ({ label, probability: 0 })));
-}
-
-// Few classes keep their places, so that one sees the bars move; of many, the most probable are shown.
-function showBars(ranking) {
-  const best = ranking[0].probability > 0 ? ranking[0].label : null;
-  const places = new Map(model.classes.map((label, index) => [label, index]));
-  const shown = ranking.slice(0, MAX_BARS);
-  if (ranking.length <= MAX_BARS) shown.sort((a, b) => places.get(a.label) - places.get(b.label));
-  const bars = $("bars");
-  while (bars.children.length < shown.length) bars.append(newBar());
-  shown.forEach(({ label, probability }, index) => {
-    const bar = bars.children[index];
-    const [name, track, value] = bar.children;
-    name.textContent = label;
-    track.firstChild.style.width = percent(probability).replace(" ", "");
-    value.textContent = best === null ? "" : percent(probability);
-    bar.classList.toggle("best", label === best);
-  });
-}
-
-function newBar() {
-  const fill = element("div", { className: "fill" });
-  return element("li", {}, element("span"), element("div", { className: "track" }, fill), element("span", { className: "value" }));
-}
-
-function showFacts(list, facts) {
-  list.replaceChildren(
-    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
-  );
-}
-
-function element(name, properties = {}, ...children) {
-  const created = Object.assign(document.createElement(name), properties);
-  created.append(...children);
-  return created;
-}
-
-// --- where images come from ---
-
-async function drawn() {
-  if (pad.isEmpty) return clear();
-  const { width, height } = model.image;
-  const drawing = pad.render(width * 8, height * 8);
-  showSeen(drawing, drawing.width, drawing.height);
-  // toBlob() waits for the browser to be idle, which on a busy machine takes seconds.
-  classify(fromBase64(drawing.toDataURL("image/png").split(",")[1]));
-}
-
-async function picked(file) {
-  if (!file || !model) return;
-  clear();
-  $("hint").hidden = true;
-  if (!FORMATS.includes(file.type)) return showError("choose a PNG, JPEG or WebP image");
-  const image = $("image");
-  URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(file);
-  image.hidden = false;
-  classify(file);
-  await image.decode().then(
-    () => {
-      $("stage").classList.toggle("pixelated", image.naturalWidth < 100);
-      showSeen(image, image.naturalWidth, image.naturalHeight);
-    },
-    () => { image.hidden = true; }, // not an image: the service's answer says so
-  );
-}
-
-// Show the centre of an image at the model's resolution, cropped as the service does it.
-function showSeen(source, sourceWidth, sourceHeight) {
-  const { channels, width, height } = model.image;
-  const scale = Math.min(sourceWidth / width, sourceHeight / height);
-  const crop = [(sourceWidth - width * scale) / 2, (sourceHeight - height * scale) / 2];
-  const canvas = Object.assign($("seen"), { width, height });
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.filter = channels === 1 ? "grayscale(1)" : "none";
-  context.drawImage(source, ...crop, width * scale, height * scale, 0, 0, width, height);
-}
-
-function clear() {
-  pad.clear();
-  $("image").hidden = true;
-  $("hint").hidden = false;
-  Object.assign($("seen"), { width: 1, height: 1 });
-  reset();
-}
-
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value.trim());
   connect();
 });
+$("bars").after($("feedback"));
 $("feedback").addEventListener("submit", sendFeedback);
 $("wrong").addEventListener("click", () => {
   $("wrong").hidden = true;
   $("truth").hidden = $("send").hidden = false;
   $("classes").focus();
 });
-$("choose").addEventListener("click", () => $("file").click());
-$("file").addEventListener("change", () => {
-  picked($("file").files[0]);
-  $("file").value = ""; // the same file can be chosen again
-});
-$("clear").addEventListener("click", clear);
-$("pad").addEventListener("pointerdown", () => {
-  $("hint").hidden = true;
-  $("image").hidden = true;
-});
-$("undo").addEventListener("click", () => pad.undo());
-document.addEventListener("paste", (event) => picked(event.clipboardData.files[0]));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("dropping");
-});
-document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  picked(event.dataTransfer.files[0]);
-});
+install({ classify, shown: askForFeedback, cleared: () => { $("feedback").hidden = true; } });
 connect();

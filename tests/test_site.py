@@ -1,0 +1,185 @@
+"""`make site` in a real Chromium, from a subfolder of a plain static server, as GitHub Pages is one."""
+
+import base64
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+
+from scripts.screenshot import draw_three
+
+from .conftest import Bake
+from .pictures import png
+from .servers import http_folder
+from .test_page import SERIOUS, axe, browser, context_of
+
+__all__ = ["axe", "browser"]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
+SIZE_MB = 16
+# Runs the page's own code on an image, and gives the probabilities by class.
+CLASSIFY = """async ([image, type]) => {
+    const bytes = Uint8Array.from(atob(image), (byte) => byte.charCodeAt(0));
+    const { classify } = await import(new URL("static/site.js", document.baseURI).href);
+    const { probabilities } = await classify(new Blob([bytes], { type }));
+    return Object.fromEntries(probabilities.map(({ label, probability }) => [label, probability]));
+}"""
+# The same by the code that the service runs.
+PREDICT = """
+import json, sys
+from pathlib import Path
+from my_project.preprocess import decode_image
+from my_project.serving.predictor import Predictor
+predictor = Predictor.load(Path("model"), num_threads=1)
+for name in sys.argv[1:]:
+    pixels = decode_image(Path(name).read_bytes(), predictor.metadata.image)
+    values = predictor.predict(pixels[None])[0].tolist()
+    print(json.dumps(dict(zip(predictor.metadata.classes, values))))
+"""
+
+
+@pytest.fixture(scope="module")
+def site(demo: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make site` writes."""
+    project = demo.copy(tmp_path_factory.mktemp("site"))
+    for name in ("metrics",):  # what `copy` leaves out, and the site shows
+        shutil.copytree(demo.path / name, project.path / name)
+    assert "MB" in project.run("make", "site").stdout
+    return project.path / "build/site"
+
+
+@pytest.fixture(scope="module")
+def url(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the site is, below another one."""
+    root = tmp_path_factory.mktemp("host")
+    (root / "project").symlink_to(site)
+    with http_folder(root) as host:
+        yield f"{host}/project/"
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """The site, ready; fails where it asks another host, or the console shows an error."""
+    errors: list[str] = []
+    hosts: set[str] = set()
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.on("console", hear)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.goto(url)
+        expect(page.locator("#status")).to_have_text("ready")
+        yield page
+    assert errors == []
+    assert hosts - {""} == {urlsplit(url).netloc}
+
+
+def test_it_is_small_and_nothing_in_it_is_missing(site: Path) -> None:
+    files = [path for path in site.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < SIZE_MB * 1e6
+    assert {"index.html", "model-card.html", "data-card.html"} <= {path.name for path in files}
+
+
+def test_a_drawn_digit_is_recognised_in_the_browser(page: Page) -> None:
+    draw_three(page)
+    expect(page.locator("#label")).to_have_text("3")
+    expect(page.locator("#progress")).to_be_hidden()
+
+
+def test_a_sample_is_classified_by_keyboard_alone(page: Page) -> None:
+    page.locator("#clear").focus()
+    page.keyboard.press("Tab")
+    label = page.evaluate("document.activeElement.title")
+    page.keyboard.press("Enter")
+    expect(page.locator("#label")).to_have_text(label)
+
+
+def test_the_browser_predicts_what_the_service_does(page: Page, site: Path, tmp_path: Path) -> None:
+    project = site.parent.parent
+    images = np.load(project / "data/prepared/test_images.npy")[:100]
+    files = {f"{i}.png": png(pixels) for i, pixels in enumerate(images)}
+    difference, num_other = compare(page, project, tmp_path, files)
+    assert difference < 1e-3
+    assert num_other == 0
+
+
+def test_photographs_are_scaled_as_the_service_does_it(
+    page: Page, site: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    files = {}
+    for name, kind, size in (("a.png", "RGB", (640, 480)), ("b.jpg", "RGB", (301, 503))):
+        noise = Image.fromarray(random.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+        image = noise.resize(size, Image.Resampling.BICUBIC).convert(kind)
+        image.save(buffer := io.BytesIO(), "PNG" if name.endswith("png") else "JPEG")
+        files[name] = buffer.getvalue()
+    difference, num_other = compare(page, site.parent.parent, tmp_path, files)
+    assert difference < 0.02  # decoders of JPEG differ by a shade
+    assert num_other == 0
+
+
+def compare(page: Page, project: Path, folder: Path, files: dict[str, bytes]) -> tuple[float, int]:
+    """The largest difference of a probability, and the number of images with another label."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    bake = Bake(project, "")
+    paths = [str(folder / name) for name in files]
+    lines = bake.run(".venv/bin/python", "-c", PREDICT, *paths).stdout.splitlines()
+    expected: list[dict[str, float]] = [json.loads(line) for line in lines]
+    found: list[dict[str, Any]] = [
+        page.evaluate(
+            CLASSIFY,
+            [base64.b64encode(data).decode(), f"image/{'png' if name.endswith('png') else 'jpeg'}"],
+        )
+        for name, data in files.items()
+    ]
+    pairs = list(zip(expected, found, strict=True))
+    difference = max(abs(one[name] - other[name]) for one, other in pairs for name in one)
+    return difference, sum(
+        max(one, key=one.__getitem__) != next(iter(other)) for one, other in pairs
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1080, 360])
+def test_axe_has_no_serious_finding_and_nothing_is_cut_off(
+    scheme: str, width: int, browser: Browser, url: str, axe: Path
+) -> None:
+    context = context_of(browser, scheme, width)
+    for name in ("", "model-card.html"):
+        page = context.new_page()
+        page.goto(url + name)
+        if not name:
+            expect(page.locator("#status")).to_have_text("ready")
+            draw_three(page)
+        page.wait_for_function("() => document.getAnimations().length === 0")
+        page.add_script_tag(path=axe)
+        findings = page.evaluate("axe.run()")["violations"]
+        assert [finding["help"] for finding in findings if finding["impact"] in SERIOUS] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_every_link_of_the_site_leads_somewhere(page: Page, url: str, site: Path) -> None:
+    for name in [path.name for path in site.glob("*.html")]:
+        page.goto(url + name)
+        links = page.evaluate("[...document.links].map((link) => link.href)")
+        images = page.evaluate("[...document.images].map((image) => image.src)")
+        own = [link for link in (*links, *images) if link.startswith(url)]
+        assert own
+        for link in own:
+            assert (site / urlsplit(link).path.split("/project/")[1]).exists(), link
