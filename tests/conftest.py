@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from scripts.screenshot import CHROMIUM
 
 from .workers import once, take_one_core
 
@@ -249,6 +252,23 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(npm, "install", "--silent", "--prefix", folder, *NODE_PACKAGES, cwd=folder)
 
     return once(tmp_path_factory, "node", fill) / "node_modules"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. Not for the session: while it runs, asyncio.run() fails."""
+    if not Path(CHROMIUM).exists():
+        missing(f"{CHROMIUM} is not there (Debian: chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe(node_modules: Path) -> Path:
+    """The script of axe-core, the auditor behind most accessibility tools."""
+    return node_modules / "axe-core/axe.min.js"
 
 
 # What a bare machine lacks, by the beginnings of the programs' names.

@@ -15,12 +15,11 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     expect,
-    sync_playwright,
 )
 
-from scripts.screenshot import CHROMIUM, draw_three
+from scripts.screenshot import draw_three
 
-from .conftest import Bake, missing
+from .conftest import Bake
 from .servers import serve
 
 WRITE_SECONDS = 60
@@ -28,16 +27,6 @@ SERIOUS = {"serious", "critical"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 expect.set_options(timeout=60_000)  # ms; the five seconds of its default can pass on a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        missing(f"{CHROMIUM} is not there (Debian: chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +117,6 @@ def test_a_file_that_is_no_picture_gets_a_sentence(
         page = opened(context.new_page(), url)
         page.locator("#file").set_input_files(file)
         expect(page.locator("#error")).to_have_text(re.compile(r"\w+ \w+"))
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> Path:
-    """The script of axe-core, the auditor behind most accessibility tools."""
-    return node_modules / "axe-core/axe.min.js"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -25,18 +25,20 @@ def export_onnx(model: nn.Module, spec: ImageSpec, path: Path, *, opset: int) ->
     # The exporter warns that torchvision is missing, which nothing here needs.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        torch.onnx.export(
+        program = torch.onnx.export(
             model.eval(),
             (example,),
-            path,
             input_names=["pixels"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+    assert program is not None  # it is one for every `dynamo=True`
+    for node in program.model.graph:
+        node.metadata_props.clear()  # where each line of the network is on this machine
+    program.save(path)
 
 
 def check_onnx(

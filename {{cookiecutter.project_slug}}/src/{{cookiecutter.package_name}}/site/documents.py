@@ -19,6 +19,8 @@ def to_html(text: str, place: str, pages: dict[str, str], code_url: str | None) 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     for token in tokens:
+        if token.type == "table_open":
+            token.attrSet("tabindex", "0")  # a wide one can be scrolled by keyboard, too
         if token.children:
             token.children = list(_relinked(token.children, place, pages, code_url))
     html: str = markdown.renderer.render(tokens, markdown.options, {})
