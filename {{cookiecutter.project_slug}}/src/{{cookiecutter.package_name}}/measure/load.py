@@ -19,7 +19,7 @@ import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..files import encode_png
+from ..files import encode_png, write_json
 from ..metadata import ModelMetadata
 from ..serving.settings import Settings, num_cores
 
@@ -43,7 +43,7 @@ Row = dict[str, float]
 
 
 def main() -> None:
-    """Measure, and write build/bench/serving.md and serving.svg."""
+    """Measure, and write build/bench/serving.md, serving.json and serving.svg."""
     if shutil.which("wrk") is None:
         sys.exit("error: make bench needs wrk (Debian and Homebrew: the package wrk)")
     try:
@@ -70,6 +70,9 @@ def main() -> None:
         finally:
             service.terminate()
             service.wait()
+    measured = {"cores": num_cores(), "workers": Settings().num_workers}
+    by_connections = dict(zip(map(str, CONNECTIONS), rows, strict=True))
+    write_json(OUTPUT / "serving.json", measured | {"rows": by_connections})
     (OUTPUT / "serving.md").write_text(table(rows), encoding="utf-8")
     plot(rows)
     print(table(rows), end="")

@@ -1,6 +1,7 @@
 """Stage 6: write what people read, from the files of the other stages: plots, cards, README.
 
-Plots and cards are outputs of the stage for DVC. The README is not, because people edit it, too.
+Plots and cards are outputs of the stage for DVC. README and case study are not, because people edit
+them, too.
 """
 
 import csv
@@ -13,6 +14,7 @@ from ..files import read_json, write_text
 from ..metadata import ModelMetadata
 from ..paths import CURVES, DOCS, MODEL, PREDICTIONS, PREPARED, README, REPORTS, TRAINING
 from ..reporting.cards import data_card, model_card, readme_results, replace_results
+from ..reporting.case_study import case_study
 from ..reporting.panels import PlotData
 from ..reporting.plots import write_plots
 from ._main import run_main
@@ -23,6 +25,9 @@ def main() -> None:
     write_plots(_plot_data(info, metadata), REPORTS)
     write_text(DOCS / "data-card.md", data_card(info))
     write_text(DOCS / "model-card.md", model_card(metadata, info, training))
+    study = DOCS / "case-study.md"
+    earlier = study.read_text(encoding="utf-8") if study.exists() else ""
+    write_text(study, case_study(earlier, metadata, info, training))
     readme = README.read_text(encoding="utf-8")
     write_text(README, replace_results(readme, readme_results(metadata, training)))
 
