@@ -42,8 +42,7 @@ Attack = Callable[[tuple[str, int], str], int]
 def main() -> None:
     with generated() as project:
         measure(project, "make", "repro")
-        measure(project, "make", "image")
-        image = _docker("image", "ls", "--quiet", f"*/{project.name}").splitlines()[0]
+        image = measure(project, "make", "image").output.split()[-1]
         with container(image) as name:
             rows = measure_attacks(name)
     write(

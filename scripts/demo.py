@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +80,15 @@ class Service:
 
 
 @contextlib.contextmanager
-def serve(project: Path, environment: str = "production") -> Iterator[Service]:
+def serve(
+    project: Path, environment: str = "production", key_options: Sequence[str] = ()
+) -> Iterator[Service]:
     """Run the project's service for as long as the block lasts; in production, keys are needed."""
     package = next(path.parent.name for path in project.glob("src/*/__init__.py"))
     port = free_port()
     env = project_environment() | {"ENVIRONMENT": environment, "PORT": str(port)}
     module = ["uv", "run", "--quiet", "python", "-m", f"{package}.serving"]
-    create_key = [*module[:-1], f"{package}.serving.keys", "create", f"demo-{port}"]
+    create_key = [*module[:-1], f"{package}.serving.keys", "create", f"demo-{port}", *key_options]
     with tempfile.TemporaryDirectory() as name:
         keys, log = Path(name) / "keys.json", Path(name) / "log"
         env |= {"API_KEYS_FILE": str(keys)}

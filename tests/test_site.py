@@ -1,20 +1,16 @@
 """`make site` in a real Chromium, from a subfolder of a static host, as on GitHub Pages."""
 
-import base64
 import contextlib
-import io
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from benchmarks.site import compare, photographs
 from scripts.screenshot import draw_three
 
 from .conftest import Bake
@@ -25,25 +21,7 @@ from .test_page import SERIOUS, context_of
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 SIZE_MB = 16
-# Runs the page's own code on an image, and gives the probabilities by class.
-CLASSIFY = """async ([image, type]) => {
-    const bytes = Uint8Array.from(atob(image), (byte) => byte.charCodeAt(0));
-    const { classify } = await import(new URL("static/site.js", document.baseURI).href);
-    const { probabilities } = await classify(new Blob([bytes], { type }));
-    return Object.fromEntries(probabilities.map(({ label, probability }) => [label, probability]));
-}"""
-# The same by the code that the service runs.
-PREDICT = """
-import json, sys
-from pathlib import Path
-from my_project.preprocess import decode_image
-from my_project.serving.predictor import Predictor
-predictor = Predictor.load(Path("model"), num_threads=1)
-for name in sys.argv[1:]:
-    pixels = decode_image(Path(name).read_bytes(), predictor.metadata.image)
-    values = predictor.predict(pixels[None])[0].tolist()
-    print(json.dumps(dict(zip(predictor.metadata.classes, values))))
-"""
+PYTHON = ".venv/bin/python"
 
 
 @pytest.fixture(scope="module")
@@ -106,49 +84,19 @@ def test_a_sample_is_classified_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#label")).to_have_text(label)
 
 
-def test_the_browser_predicts_what_the_service_does(page: Page, site: Path, tmp_path: Path) -> None:
+def test_the_browser_predicts_what_the_service_does(page: Page, site: Path) -> None:
     project = site.parent.parent
     images = np.load(project / "data/prepared/test_images.npy")[:100]
-    files = {f"{i}.png": png(pixels) for i, pixels in enumerate(images)}
-    difference, num_other = compare(page, project, tmp_path, files)
+    files = {f"{i:04}.png": png(pixels) for i, pixels in enumerate(images)}
+    difference, num_other = compare(page, project, PYTHON, files)
     assert difference < 1e-3
     assert num_other == 0
 
 
-def test_photographs_are_scaled_as_the_service_does_it(
-    page: Page, site: Path, tmp_path: Path
-) -> None:
-    random = np.random.default_rng(0)
-    files = {}
-    for name, kind, size in (("a.png", "RGB", (640, 480)), ("b.jpg", "RGB", (301, 503))):
-        noise = Image.fromarray(random.integers(0, 256, (9, 7, 3), dtype=np.uint8))
-        image = noise.resize(size, Image.Resampling.BICUBIC).convert(kind)
-        image.save(buffer := io.BytesIO(), "PNG" if name.endswith("png") else "JPEG")
-        files[name] = buffer.getvalue()
-    difference, num_other = compare(page, site.parent.parent, tmp_path, files)
+def test_photographs_are_scaled_as_the_service_does_it(page: Page, site: Path) -> None:
+    difference, num_other = compare(page, site.parent.parent, PYTHON, photographs(3))
     assert difference < 0.02  # decoders of JPEG differ by a shade
     assert num_other == 0
-
-
-def compare(page: Page, project: Path, folder: Path, files: dict[str, bytes]) -> tuple[float, int]:
-    """The largest difference of a probability, and the number of images with another label."""
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    bake = Bake(project, "")
-    paths = [str(folder / name) for name in files]
-    lines = bake.run(".venv/bin/python", "-c", PREDICT, *paths).stdout.splitlines()
-    expected: list[dict[str, float]] = [json.loads(line) for line in lines]
-    found: list[dict[str, Any]] = [
-        page.evaluate(
-            CLASSIFY,
-            [base64.b64encode(data).decode(), f"image/{'png' if name.endswith('png') else 'jpeg'}"],
-        )
-        for name, data in files.items()
-    ]
-    pairs = list(zip(expected, found, strict=True))
-    difference = max(abs(one[name] - other[name]) for one, other in pairs for name in one)
-    labels = [{max(answer, key=answer.__getitem__) for answer in pair} for pair in pairs]
-    return difference, sum(len(pair) > 1 for pair in labels)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
