@@ -364,6 +364,13 @@ def test_every_manifest_is_valid_for_the_newest_kubernetes(choice: Choice) -> No
     run(VENV / "kubernetes-validate", "--strict", *manifests, cwd=folder)
 
 
+def test_torchserve_on_kubernetes_is_asked_for_its_workers(tmp_path: Path) -> None:
+    project = bake(tmp_path, {"serving": "torchserve", "deploy_target": "kubernetes"})
+    manifest = project.read("deploy/kubernetes/base/deployment.yaml")
+    assert manifest.count("/app/healthcheck.py") == 2
+    assert "/readyz" not in manifest
+
+
 @pytest.mark.parametrize("overlay", ["staging", "production"])
 def test_an_overlay_names_the_image_by_digest(
     overlay: str, choice: Choice, environment: Path, tmp_path: Path
