@@ -65,7 +65,7 @@ def main() -> None:
             active = [service]  # the slot that gets requests
             with requests_meanwhile(active, images[0][0]) as statuses:
                 measure(project, "make", "repro", env=env)
-                verdict = measure(project, "make", "gate", "CHAMPION=HEAD").output
+                verdict = measure(project, "make", "--silent", "gate", "CHAMPION=HEAD").output
                 with serve(project, key_options=["--rate", "100000"]) as retrained_service:
                     active[0] = retrained_service
                     after = correct(retrained_service, images[NUM_STREAMED:])
@@ -78,7 +78,7 @@ def main() -> None:
     rows = [
         ["drift", drift],
         ["images with accepted feedback", found[1]],
-        ["gate", verdict.splitlines()[0].removeprefix("## Gate: ")],
+        ["gate", verdict.partition("## Gate: ")[2].splitlines()[0]],
         ["requests during retraining and takeover", f"{sum(statuses.values()):,}"],
         ["of these failed", str(num_failed)],
         ["original test set, before", share(original["accuracy"], original["accuracy_ci95"])],
@@ -252,7 +252,7 @@ def plot(
     axes.set(ylabel="accuracy, %", xlim=(-0.3, 1.3))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(RESULTS / "loop.svg")
 
 

@@ -102,11 +102,12 @@ def serving() -> list[str]:
 
 def loop() -> list[str]:
     found = dict(rows("loop"))
-    before, after = (
-        found[f"the next 2,000 shifted images, {when}"].split(" (")[0]
-        for when in ("before", "after")
-    )
-    return [f"from {before} to {after}", f"{found['of these failed']} of "]
+    changes = [
+        [found[f"{images}, {when}"].split(" (")[0] for when in ("before", "after")]
+        for images in ("the next 2,000 shifted images", "original test set")
+    ]
+    words = [f"from {before} to {after}" for before, after in changes]
+    return [*words, f"{found['of these failed']} of the requests meanwhile failed"]
 
 
 def attacks() -> list[str]:
