@@ -119,7 +119,20 @@ def attacks() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("phrases", [training, processes, memory, others, serving, loop, attacks])
+def site() -> list[str]:
+    _, *found = rows("site")
+    assert [other for _, _, _, other, _ in found] == ["0"] * len(found)
+    test, photographs = (
+        max(float(difference) for _, images, _, _, difference in found if kind in images)
+        for kind in ("test set", "photographs")
+    )
+    assert test < 1e-6
+    return ["probabilities to the sixth digit", f"probabilities within {photographs:.1e}"]
+
+
+@pytest.mark.parametrize(
+    "phrases", [training, processes, memory, others, serving, loop, attacks, site]
+)
 def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> None:
     for phrase in phrases():
         assert phrase in README
