@@ -60,6 +60,12 @@ def metadata() -> ModelMetadata:
     row = {"precision": 0.5, "recall": 0.25, "f1": 0.333, "support": 100}
     metrics |= {"ece_chance": 0.0123, "num_test": 300}
     metrics["production"] = {"num_images": 12, "accuracy": 0.75, "accuracy_ci95": [0.5, 0.95]}
+    metrics["compression"] = {
+        "methods": ["int8"],
+        "accuracy_before": 0.988,
+        "difference": -0.0012,
+        "difference_ci95": [-0.0031, 0.0008],
+    }
     metrics["per_class"] = dict.fromkeys(CLASSES, row)
     metrics["baseline"] = {
         "name": "logistic regression",
@@ -114,6 +120,8 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
     assert "| accuracy | 98.8 % (49.4 % to 98.8 %) |" in card
     assert "| cat | 50.0 % | 25.0 % | 33.3 % | 100 |" in card
     assert " of the test split" in card
+    assert "compressed model (int8)" in card
+    assert "98.8 %, by -0.12 (-0.31 to +0.08) points" in card
     assert "has an accuracy of 84.2 %. The model alone is right on 1,234 test images" in card
     assert "p < 0.001" in card
     assert "| `model.resnet.width` | 16 |" in card

@@ -8,6 +8,8 @@ PREPARED = Path("data/prepared")
 
 CHECKPOINTS = Path("checkpoints")
 BEST_MODEL = CHECKPOINTS / "best.pt"
+SERVED_MODEL = CHECKPOINTS / "served/model.pt"
+SERVED_INT8 = CHECKPOINTS / "served/int8.onnx"
 
 METRICS = Path("metrics")
 TRAINING = METRICS / "train.json"

@@ -15,7 +15,7 @@ from .git import git
 
 PACKAGE = Path(__file__).parent
 PIPELINE = PACKAGE.parents[1] / "dvc.yaml"
-MODEL_STAGES = ("fetch", "prepare", "train", "export")
+MODEL_STAGES = ("fetch", "prepare", "train", "compress", "export")
 SETTINGS = ("params.yaml", "dvc.yaml", "pyproject.toml")
 
 

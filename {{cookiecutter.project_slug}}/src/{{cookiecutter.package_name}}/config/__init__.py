@@ -2,6 +2,7 @@
 
 from .load import PARAMS_FILE, ConfigError, load_config, parse_config, parse_yaml, read_params
 from .schema import (
+    CompressConfig,
     Config,
     DatasetName,
     EvaluateConfig,
@@ -15,6 +16,7 @@ from .schema import (
 
 __all__ = [
     "PARAMS_FILE",
+    "CompressConfig",
     "Config",
     "ConfigError",
     "DatasetName",

@@ -166,6 +166,21 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
+class CompressConfig:
+    """What makes the served model smaller than the trained one; off by default."""
+
+    int8: Flag
+    """Weights and activations of 8 bits: a quarter of the size."""
+    max_label_changes: Share
+    """Of int8: largest share of the test images whose label may differ from PyTorch's."""
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that are on, in the order in which they are applied."""
+        return ["int8"] * self.int8
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
 class EvaluateConfig:
     """How the test set's metrics and their intervals are computed."""
 
@@ -211,6 +226,7 @@ class Config:
     prepare: PrepareConfig
     model: ModelConfig
     train: TrainConfig
+    compress: CompressConfig
     evaluate: EvaluateConfig
     gate: GateConfig
     export: ExportConfig

@@ -11,7 +11,7 @@ def predict_logits(
     model: nn.Module, images: npt.NDArray[np.uint8], batch_size: int = 512
 ) -> npt.NDArray[np.float32]:
     """Logits (N, num_classes) of pixels (N, C, H, W), computed on the model's device."""
-    device = next(model.parameters()).device
+    device = next((weights.device for weights in model.parameters()), torch.device("cpu"))
     model.eval()
     batches = [
         model(torch.from_numpy(np.array(images[start : start + batch_size])).to(device)).cpu()

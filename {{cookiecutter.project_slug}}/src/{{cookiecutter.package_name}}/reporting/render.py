@@ -42,6 +42,12 @@ def with_interval(metrics: dict[str, Any], key: str, digits: int = 1) -> str:
     return f"{form(metrics[key])} ({form(low)} to {form(high)})"
 
 
+def points_with_interval(comparison: dict[str, Any]) -> str:
+    """Format `difference` and its 95 % interval in percentage points."""
+    low, high = map(points, comparison["difference_ci95"])
+    return f"{points(comparison['difference'])} ({low} to {high})"
+
+
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(["html.j2"]),
@@ -53,6 +59,7 @@ TEMPLATES.filters |= {
     "cell": cell,
     "percent": percent,
     "points": points,
+    "points_with_interval": points_with_interval,
     "decimals": "{:.4f}".format,
     "thousands": "{:,}".format,
     "whole": "{:,.0f}".format,

@@ -22,7 +22,7 @@ class Handler:
         folder = Path(context.system_properties["model_dir"])
         torch.set_num_threads(1)
         self.metadata = ModelMetadata.load(folder)
-        self.model = load_model(folder / "best.pt", torch.device("cpu"))
+        self.model = load_model(folder / "model.pt", torch.device("cpu"))
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
         """One answer for each request; an image that cannot be read gets its own error."""

@@ -1,4 +1,4 @@
-"""Stage 4: measure the model on the test split; write `metrics/evaluation.json`."""
+"""Stage 5: measure the model on the test split; write `metrics/evaluation.json`."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import nn
 from ..config import Config, load_config
 from ..data.dataset import Split, load_from_feedback, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
+from ..evaluation.gate import paired_interval
 from ..evaluation.metrics import (
     DIGITS,
     Predictions,
@@ -18,9 +19,10 @@ from ..evaluation.metrics import (
     measure_production,
 )
 from ..evaluation.tta import predict_tta
+from ..export import OnnxModel
 from ..files import sha256, write_csv, write_json
 from ..models.predict import predict_logits
-from ..paths import BEST_MODEL, EVALUATION, PREDICTIONS, PREPARED
+from ..paths import BEST_MODEL, EVALUATION, PREDICTIONS, PREPARED, SERVED_INT8, SERVED_MODEL
 from ..training.checkpoint import load_model
 from ._main import run_main
 
@@ -30,7 +32,9 @@ def main() -> None:
     config = load_config()
     classes = load_info(PREPARED).classes
     train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
-    model = load_model(BEST_MODEL, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    int8 = config.compress.int8
+    model = OnnxModel(SERVED_INT8) if int8 else load_model(SERVED_MODEL, cpu)
     from_feedback = load_from_feedback(PREPARED, "test")
     predictions = Predictions(predict_logits(model, test.images), test.labels)
     original = predictions.only(~from_feedback)
@@ -39,6 +43,9 @@ def main() -> None:
         original.predicted, train, test.only(~from_feedback), config.evaluate.seed
     )
     metrics["num_test"] = len(original)
+    if config.compress.methods:
+        trained = predict_logits(load_model(BEST_MODEL, cpu), test.only(~from_feedback).images)
+        metrics["compression"] = _compare_with_trained(original, trained, config)
     metrics["production"] = measure_production(predictions.only(from_feedback), config.evaluate)
     # The gate compares two models image by image only if they were tested on the same images.
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
@@ -49,6 +56,22 @@ def main() -> None:
     print(
         f"test accuracy {metrics['accuracy']:.4f}, baseline {metrics['baseline']['accuracy']:.4f}"
     )
+
+
+def _compare_with_trained(
+    served: Predictions, logits: npt.NDArray[np.float32], config: Config
+) -> dict[str, Any]:
+    """Return the change of accuracy by compression; logits are the uncompressed model's."""
+    trained = Predictions(logits, served.labels)
+    samples, seed = config.evaluate.bootstrap_samples, config.evaluate.seed
+    interval = paired_interval(served.correct, trained.correct, num_samples=samples, seed=seed)
+    accuracy = float(trained.correct.mean())
+    return {
+        "methods": config.compress.methods,
+        "accuracy_before": round(accuracy, DIGITS),
+        "difference": round(float(served.correct.mean()) - accuracy, DIGITS),
+        "difference_ci95": [round(bound, DIGITS) for bound in interval],
+    }
 
 
 def _measure_tta(model: nn.Module, test: Split, config: Config) -> dict[str, Any]:

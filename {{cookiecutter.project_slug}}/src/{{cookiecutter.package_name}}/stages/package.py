@@ -8,16 +8,22 @@ import json
 import zipfile
 from pathlib import Path
 
+from ..config import load_config
+from ..errors import UserError
 from ..metadata import METADATA_FILE
-from ..paths import BEST_MODEL, MODEL
+from ..paths import MODEL, SERVED_MODEL
 from ._main import run_main
 
 ARCHIVE = Path("deploy/torchserve/store/model.mar")
-FILES = (BEST_MODEL, MODEL / METADATA_FILE)
+FILES = (SERVED_MODEL, MODEL / METADATA_FILE)
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 
 
 def main() -> None:
+    if load_config().compress.int8:
+        raise UserError(
+            "compress.int8 = true: TorchServe runs the PyTorch network, so it must be false"
+        )
     handler = f"{__package__.rpartition('.')[0]}.serving.torchserve"
     manifest = {
         "archiverVersion": "0.12.0",

@@ -1,4 +1,4 @@
-"""Stage 6: write what people read, from the files of the other stages: plots, cards, README.
+"""Stage 7: write what people read, from the files of the other stages: plots, cards, README.
 
 Plots and cards are outputs of the stage for DVC. README and case study are not, because people edit
 them, too.
