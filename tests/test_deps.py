@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from .conftest import TEMPLATE
-from .test_imports import reached, relative_imports
+from .test_imports import imports, reached, relative_imports
 
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 PACKAGE = PROJECT / "src/{{cookiecutter.package_name}}"
 CODE = "src/package_name/"
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # by the name of their module
 
 
 def stages_of(name: str) -> dict[str, Any]:
@@ -53,6 +54,35 @@ def test_a_stage_depends_on_the_modules_that_it_imports_and_on_no_others(
     assert [file for file in imported if not any(holds(path, file) for path in paths)] == []
     modules = [path for path in paths if path.suffix in ("", ".py")]
     assert [path for path in modules if not any(holds(path, file) for file in imported)] == []
+
+
+def versions_of(stage: dict[str, Any]) -> set[str]:
+    """The libraries whose versions a stage depends on."""
+    return {
+        library
+        for param in stage.get("params", ())
+        if isinstance(param, dict)
+        for library in param["metrics/versions.json"]
+    }
+
+
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", "dvc.image-folder.yaml"])
+def test_a_stage_depends_on_the_versions_of_the_libraries_that_it_uses(pipeline: str) -> None:
+    noted = re.search(
+        r"LIBRARIES = \((.+?)\)", (PACKAGE / "stages/versions.py").read_text(), re.DOTALL
+    )
+    assert noted
+    libraries = set(re.findall(r'"(.+?)"', noted[1]))
+    used = {name: versions_of(stage) for name, stage in PIPELINES[pipeline].items()}
+    assert set().union(*used.values()) == libraries
+    for name in set(used) - {"fetch"}:  # which keeps files as they came
+        # Whether a stage opens pictures, these two do not tell: all stages import them.
+        shared = {PACKAGE / "files.py", PACKAGE / "preprocess.py"}
+        files = reached(PACKAGE, [f"stages.{name}"]) - shared
+        modules = {module for file in files for module in imports(file)}
+        imported = {DISTRIBUTIONS.get(module, module) for module in modules} & libraries
+        by_torch = {"onnx", "onnxscript"} if PACKAGE / "export.py" in files else set()
+        assert used[name] == imported | by_torch, name
 
 
 @pytest.mark.parametrize(("stage", "deps"), STAGES)

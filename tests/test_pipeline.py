@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from .ci.act import ran
 from .conftest import Bake, bake, inside, mypy_cache, shared_data
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
@@ -80,7 +82,26 @@ def test_a_changed_knob_reruns_only_what_depends_on_it(demo: Bake, tmp_path: Pat
     assert changed != text
     (project.path / "params.yaml").write_text(changed, encoding="utf-8")
     output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
-    assert re.findall(r"Running stage '(\w+)'", output) == ["evaluate", "export", "report"]
+    assert ran(output) == ["evaluate", "export", "report"]
+
+
+@in_the_demo
+def test_a_new_library_reruns_what_uses_it_and_a_new_linter_nothing(
+    demo: Bake, tmp_path: Path
+) -> None:
+    project = with_history(demo, tmp_path)
+    lock = project.path / "uv.lock"
+    text = re.sub(r'(name = "ruff"\nversion = )".+?"', r'\1"99.0.0"', lock.read_text("utf-8"))
+    lock.write_text(text, encoding="utf-8")
+    env = inside(demo.path / ".venv", project)
+    assert ran(project.run("dvc", "repro", env=env).stdout) == ["versions"]
+
+    lock.write_text(text.replace('name = "scikit-learn"', 'name = "scikit-learn" '), "utf-8")
+    installed = tmp_path / "newer/scikit_learn-99.0.0.dist-info/METADATA"  # all that it is asked
+    installed.parent.mkdir(parents=True)
+    installed.write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 99.0.0\n", "utf-8")
+    env["PYTHONPATH"] = f"{installed.parents[1]}{os.pathsep}{env['PYTHONPATH']}"
+    assert ran(project.run("dvc", "repro", env=env).stdout)[:2] == ["versions", "evaluate"]
 
 
 @in_the_demo
@@ -92,7 +113,7 @@ def test_a_reworded_card_reruns_the_report_alone(demo: Bake, tmp_path: Path) -> 
     for words in ("Reworded, in brackets", "In brackets"):
         template.write_text(text.replace("In brackets", words), encoding="utf-8")
         output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
-        assert re.findall(r"Running stage '(\w+)'", output) == ["report"]
+        assert ran(output) == ["report"]
         assert project.read("README.md") == readme.replace("In brackets", words)
 
 
@@ -216,6 +237,7 @@ def small_bake(folder: Path, dataset: str, changes: dict[str, dict[str, object]]
 def repro(project: Bake, environment: Path, **env: str) -> dict[str, Any]:
     """Run the pipeline, see that a second run does nothing, and give the metrics."""
     variables = inside(environment, project) | env
+    (project.path / "uv.lock").touch()  # which uv would have written
     project.run("dvc", "repro", env=variables)
     assert "Running stage" not in project.run("dvc", "repro", env=variables).stdout
     metrics: dict[str, Any] = json.loads(project.read("metrics/evaluation.json"))

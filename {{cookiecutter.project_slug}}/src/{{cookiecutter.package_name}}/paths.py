@@ -15,6 +15,7 @@ METRICS = Path("metrics")
 TRAINING = METRICS / "train.json"
 CURVES = METRICS / "curves.csv"
 EVALUATION = METRICS / "evaluation.json"
+VERSIONS = METRICS / "versions.json"
 
 REPORTS = Path("reports")
 PREDICTIONS = REPORTS / "predictions.csv"
