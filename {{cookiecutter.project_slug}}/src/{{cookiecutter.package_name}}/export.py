@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,18 @@ def export_onnx(model: nn.Module, spec: ImageSpec, path: Path, *, opset: int) ->
     program.save(path)
 
 
+def divide_logits(path: Path, temperature: float) -> None:
+    """Add temperature scaling to an ONNX file, as its last node."""
+    model = onnx.load(path)
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["unscaled" if name == "logits" else name for name in node.output]
+    constant = onnx.numpy_helper.from_array(np.array(temperature, np.float32), "temperature")
+    graph.initializer.append(constant)
+    graph.node.append(onnx.helper.make_node("Div", ["unscaled", "temperature"], ["logits"]))
+    onnx.save(model, path)
+
+
 class OnnxModel(nn.Module):
     """An ONNX file on ONNX Runtime, called like the network that it was exported from."""
 
@@ -55,6 +68,7 @@ def check_onnx(
     path: Path,
     images: npt.NDArray[np.uint8],
     *,
+    temperature: float = 1.0,
     max_logit_error: float = math.inf,
     max_label_changes: float = 0.0,
 ) -> None:
@@ -62,12 +76,13 @@ def check_onnx(
 
     Args:
         images: real ones, (N, C, H, W).
+        temperature: what the file divides the model's logits by.
         max_label_changes: allowed share of images with another label.
 
     Raises:
         UserError: more labels differ, or a logit by more than `max_logit_error`.
     """
-    expected = predict_logits(model, images)  # (N, num_classes)
+    expected = predict_logits(model, images) / np.float32(temperature)  # (N, num_classes)
     actual = predict_logits(OnnxModel(path), images)
     error = float(np.abs(actual - expected).max())
     num_different = int((actual.argmax(axis=1) != expected.argmax(axis=1)).sum())

@@ -12,6 +12,11 @@ METADATA_FILE = "metadata.json"
 SAMPLES_FILE = "samples.npz"
 
 
+def temperature_of(metrics: dict[str, Any]) -> float:
+    """Return what the logits are divided by, from `metrics/evaluation.json`; 1 is unscaled."""
+    return float(metrics.get("temperature_scaling", {"temperature": 1.0})["temperature"])
+
+
 @dataclass(frozen=True)
 class ModelMetadata:
     """Where an ONNX file comes from and how to feed it.

@@ -216,6 +216,8 @@ class ExportConfig:
     """ONNX operator set version, of those that PyTorch's exporter writes."""
     max_logit_error: Positive
     """Largest allowed difference from PyTorch's logits on the test split."""
+    temperature_scaling: Flag
+    """Divide the logits by the constant that calibrates the confidence on the validation split."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..metadata import ModelMetadata
+from ..metadata import ModelMetadata, temperature_of
 from ..models.predict import predict_logits
 from ..preprocess import ImageError, decode_image
 from ..training.checkpoint import load_model
@@ -40,6 +40,7 @@ class Handler:
                 answers[index] = {"status": 422, "detail": str(error)}
         if images:
             logits = predict_logits(self.model, np.stack(list(images.values())))
+            logits /= np.float32(temperature_of(self.metadata.metrics))
             for index, probabilities in zip(images, softmax(logits), strict=True):
                 answers[index] = self._answer(probabilities.tolist())
         return answers

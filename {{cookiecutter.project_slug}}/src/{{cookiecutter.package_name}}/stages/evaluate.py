@@ -18,6 +18,7 @@ from ..evaluation.metrics import (
     compute_metrics,
     measure_production,
 )
+from ..evaluation.temperature import fit_temperature, measure_scaling, scale
 from ..evaluation.tta import predict_tta
 from ..export import OnnxModel
 from ..files import sha256, write_csv, write_json
@@ -37,8 +38,18 @@ def main() -> None:
     model = OnnxModel(SERVED_INT8) if int8 else load_model(SERVED_MODEL, cpu)
     from_feedback = load_from_feedback(PREPARED, "test")
     predictions = Predictions(predict_logits(model, test.images), test.labels)
+    scaling = None
+    if config.export.temperature_scaling:
+        validation = load_split(PREPARED, "validation")
+        logits = predict_logits(model, validation.images)
+        temperature = fit_temperature(Predictions(logits, validation.labels))
+        unscaled = predictions.only(~from_feedback)
+        scaling = measure_scaling(unscaled, temperature, config.evaluate)
+        predictions = scale(predictions, temperature)
     original = predictions.only(~from_feedback)
     metrics = compute_metrics(original, classes, config.evaluate)
+    if scaling:
+        metrics["temperature_scaling"] = scaling
     metrics["baseline"] = compare_with_baseline(
         original.predicted, train, test.only(~from_feedback), config.evaluate.seed
     )

@@ -10,9 +10,9 @@ import torch
 
 from ..config import Config, load_config
 from ..data.dataset import DatasetInfo, Split, load_info, load_split
-from ..export import OnnxModel, check_onnx, export_onnx
+from ..export import OnnxModel, check_onnx, divide_logits, export_onnx
 from ..files import read_json, sha256_of
-from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata
+from ..metadata import METADATA_FILE, MODEL_FILE, SAMPLES_FILE, ModelMetadata, temperature_of
 from ..models.predict import predict_logits
 from ..monitoring.reference import measure, save_reference
 from ..paths import EVALUATION, MODEL, PREPARED, SERVED_INT8, SERVED_MODEL, TRAINING
@@ -33,11 +33,13 @@ def main() -> None:
     MODEL.mkdir(exist_ok=True)
     if config.compress.int8:
         shutil.copyfile(SERVED_INT8, path)
-        allowed = config.compress.max_label_changes
-        check_onnx(network, path, test.images, max_label_changes=allowed)
+        limits = {"max_label_changes": config.compress.max_label_changes}
     else:
         export_onnx(network, info.image, path, opset=config.export.opset)
-        check_onnx(network, path, test.images, max_logit_error=config.export.max_logit_error)
+        limits = {"max_logit_error": config.export.max_logit_error}
+    if (temperature := temperature_of(read_json(EVALUATION))) != 1:
+        divide_logits(path, temperature)
+    check_onnx(network, path, test.images, temperature=temperature, **limits)
     _save_samples(test, info.classes)
     images = load_split(PREPARED, "validation").images
     images = images[:: math.ceil(len(images) / MAX_REFERENCE_IMAGES)]
