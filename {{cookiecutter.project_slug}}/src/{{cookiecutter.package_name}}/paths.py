@@ -5,6 +5,8 @@ from pathlib import Path
 RAW = Path("data/raw")
 FEEDBACK = Path("data/feedback/images")
 PREPARED = Path("data/prepared")
+ORIGINS = PREPARED / "test_origins.csv"
+ATTRIBUTES = Path("data/attributes.csv")
 
 CHECKPOINTS = Path("checkpoints")
 BEST_MODEL = CHECKPOINTS / "best.pt"

@@ -16,6 +16,9 @@ def conflicts(config: Config) -> Iterator[str]:
     yield from _size_conflicts(config)
     yield from _batch_conflicts(config)
     yield from _hardware_conflicts(config)
+    limit = config.robustness.max_slice_drop
+    if limit is not None and not config.robustness.slices:
+        yield f"robustness.max_slice_drop = {limit}: needs robustness.slices = true"
 
 
 def _fetch_conflicts(config: Config) -> Iterator[str]:

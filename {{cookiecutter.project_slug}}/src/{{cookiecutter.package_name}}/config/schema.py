@@ -195,6 +195,16 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
+class RobustnessConfig:
+    """What is measured beyond the average over the test split."""
+
+    slices: Flag
+    """Also measure classes, brightness, size, source and the attributes in data/attributes.csv."""
+    max_slice_drop: Fraction | None
+    """The gate's allowed drop of each slice below the whole test split; None has no limit."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
 class GateConfig:
     """What a candidate has to reach to be released."""
 
@@ -230,5 +240,6 @@ class Config:
     train: TrainConfig
     compress: CompressConfig
     evaluate: EvaluateConfig
+    robustness: RobustnessConfig
     gate: GateConfig
     export: ExportConfig

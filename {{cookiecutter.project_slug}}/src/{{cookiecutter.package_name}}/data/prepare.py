@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from ..config import PrepareConfig
 from ..errors import UserError
-from ..files import sha256, write_json
+from ..files import sha256, write_csv, write_json
+from ..paths import ORIGINS
 from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
 from .copies import Copies, leave_out_copies
 from .dataset import SPLITS, DatasetInfo, SplitName, load_from_feedback, load_split
@@ -63,6 +64,8 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
             _copy_rows(pixels, rows[members], folder / f"{split}_images.npy")
             np.save(folder / f"{split}_labels.npy", labels[members])
             np.save(folder / f"{split}_from_feedback.npy", from_feedback[chosen][members])
+            if split == "test":
+                _write_origins(raw, rows[members], folder / ORIGINS.name)
         del pixels  # Windows deletes no file that is mapped
         (folder / "all.npy").unlink()
         splits = {split: load_split(folder, split) for split in SPLITS}
@@ -120,6 +123,21 @@ def _contradictions(raw: RawDataset, usable: Indices, copies: Copies) -> list[tu
             f"{skipped[0][0]} ({skipped[0][1]}): sort them out first"
         )
     return skipped
+
+
+def _write_origins(raw: RawDataset, rows: Indices, path: Path) -> None:
+    """Write where each image is from, by which the evaluation slices the test split."""
+    table: list[tuple[object, ...]] = []
+    for row in rows:
+        file = raw.images[row]
+        if isinstance(file, Path):
+            with Image.open(file) as image:  # reads no pixels
+                folder = file.parent.name  # below the class folder, or that itself
+                source = "" if folder == raw.classes[raw.labels[row]] else folder
+                table.append((file.as_posix(), source, image.width * image.height))
+        else:
+            table.append((row, "", ""))
+    write_csv(path, ("image", "folder", "size"), table)
 
 
 def _name(image: Path | npt.NDArray[np.uint8], row: int) -> str:

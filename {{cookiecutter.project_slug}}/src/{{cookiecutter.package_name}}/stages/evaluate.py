@@ -18,12 +18,22 @@ from ..evaluation.metrics import (
     compute_metrics,
     measure_production,
 )
+from ..evaluation.slices import measure_slices, read_attributes
 from ..evaluation.temperature import fit_temperature, measure_scaling, scale
 from ..evaluation.tta import predict_tta
 from ..export import OnnxModel
 from ..files import sha256, write_csv, write_json
 from ..models.predict import predict_logits
-from ..paths import BEST_MODEL, EVALUATION, PREDICTIONS, PREPARED, SERVED_INT8, SERVED_MODEL
+from ..paths import (
+    ATTRIBUTES,
+    BEST_MODEL,
+    EVALUATION,
+    ORIGINS,
+    PREDICTIONS,
+    PREPARED,
+    SERVED_INT8,
+    SERVED_MODEL,
+)
 from ..training.checkpoint import load_model
 from ._main import run_main
 
@@ -62,6 +72,13 @@ def main() -> None:
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
     if config.evaluate.test_time_augmentation:
         metrics["test_time_augmentation"] = _measure_tta(model, test, config)
+    if config.robustness.slices:
+        attributes = {
+            "class": np.array(classes)[test.labels],
+            "brightness": np.array([f"{image.mean():.1f}" for image in test.images]),
+            **read_attributes(ORIGINS, ATTRIBUTES),
+        }
+        metrics["slices"] = measure_slices(predictions.correct, attributes)
     write_json(EVALUATION, metrics)
     _write_predictions(predictions, classes, from_feedback)
     print(

@@ -8,6 +8,7 @@ from ..data.dataset import load_split
 from ..errors import UserError
 from ..evaluation.champion import DEFAULT_CHAMPION, Earlier, find_best, find_champion, read_result
 from ..evaluation.gate import Flags, Result, judge
+from ..evaluation.slices import weak_slices
 from ..files import write_text
 from ..paths import EVALUATION, PREDICTIONS, PREPARED, VERDICT
 from ..reporting.render import render
@@ -32,8 +33,16 @@ def main() -> None:
     if not earlier:
         notes.append("The floor alone decides.")
     verdict = judge(candidate, earlier, config.gate, config.evaluate)
+    metrics, allowed = candidate.metrics, config.robustness.max_slice_drop
+    slices = metrics.get("slices", []) if allowed is not None else []
+    weak = weak_slices(slices, metrics["accuracy"], allowed or 0.0)
+    passed = verdict.passed and not weak
     text = render(
         "gate.md",
+        passed=passed,
+        worst=weak or slices[:1],
+        weak=weak,
+        max_slice_drop=allowed,
         verdict=verdict,
         note=" ".join(notes),
         config=config.gate,
@@ -42,7 +51,7 @@ def main() -> None:
     )
     print(text, end="")
     write_text(VERDICT, text)
-    sys.exit(0 if verdict.passed else 1)
+    sys.exit(0 if passed else 1)
 
 
 def _add(

@@ -1,0 +1,91 @@
+"""A weak slice that the average hides is in the card, and stops the model at the gate."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from my_project.errors import UserError
+from my_project.evaluation.slices import measure_slices, read_attributes, weak_slices
+
+ROOT = Path(__file__).parents[2]
+READ = ("data/prepared", "data/attributes.csv", "checkpoints", "metrics", "params.yaml", "model")
+
+
+def test_a_number_makes_quarters_and_a_name_makes_slices_of_its_own() -> None:
+    attributes = {
+        "age": np.array([str(age) for age in range(99)] + [""]),
+        "camera": np.array(["old", "new"] * 50),
+        "name": np.array([f"n{index}" for index in range(100)]),
+    }
+    slices = measure_slices(np.arange(100) % 2 == 1, attributes)
+    assert [found["attribute"] for found in slices].count("age") == 4
+    assert sum(found["num_images"] for found in slices if found["attribute"] == "age") == 99
+    assert {found["attribute"] for found in slices} == {"age", "camera"}
+    assert slices[0] == slices[0] | {"value": "old", "accuracy": 0, "is_small": False}
+    assert all(found["is_small"] for found in slices if found["attribute"] == "age")
+
+
+@pytest.mark.parametrize(("num_correct", "num_weak"), [(90, 0), (80, 0), (60, 1)])
+def test_a_slice_is_weak_below_the_limit_and_beyond_chance(num_correct: int, num_weak: int) -> None:
+    correct = np.arange(100) < num_correct
+    slices = measure_slices(correct, {"camera": np.full(100, "old")})
+    assert len(weak_slices(slices, accuracy=0.95, allowed=0.1)) == num_weak
+
+
+def test_attributes_of_other_images_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "origins.csv").write_text("image,folder\n7,\n", encoding="utf-8")
+    (tmp_path / "own.csv").write_text("image,camera\nseven,old\n", encoding="utf-8")
+    with pytest.raises(UserError, match="they are called '7'"):
+        read_attributes(tmp_path / "origins.csv", tmp_path / "own.csv")
+    (tmp_path / "own.csv").write_text("file,camera\n7,old\n", encoding="utf-8")
+    with pytest.raises(UserError, match="needs a column `image`"):
+        read_attributes(tmp_path / "origins.csv", tmp_path / "own.csv")
+
+
+def run(project: Path, stage: str, parameters: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"my_project.stages.{stage}"],
+        cwd=project,
+        env=os.environ | {"PARAMETERS": parameters},
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def test_the_gate_stops_a_planted_weak_slice_and_lets_its_like_without_it_through(
+    tmp_path: Path,
+) -> None:
+    for name in READ:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, tmp_path / name)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    parameters = "robustness.slices=true robustness.max_slice_drop=0.2"
+    assert run(tmp_path, "set_params", parameters).returncode == 0
+    for stage in ("evaluate", "gate"):
+        done = run(tmp_path, stage)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    file = tmp_path / "data/prepared/test_images.npy"
+    images = np.load(file)
+    images[:40] = 255 - images[:40]  # a camera that gives negatives
+    np.save(file, images)
+    with (tmp_path / "data/prepared/test_origins.csv").open(encoding="utf-8") as table:
+        names = [row["image"] for row in csv.DictReader(table)]
+    rows = [f"{name},{'old' if row < 40 else 'new'}" for row, name in enumerate(names)]
+    text = "\n".join(["image,camera", *rows])
+    (tmp_path / "data/attributes.csv").write_text(text, encoding="utf-8")
+    assert run(tmp_path, "set_params", "gate.min_accuracy=0.5").returncode == 0
+    assert run(tmp_path, "evaluate").returncode == 0
+    slices = json.loads((tmp_path / "metrics/evaluation.json").read_text("utf-8"))["slices"]
+    assert any(found["value"] == "old" for found in slices)
+    verdict = run(tmp_path, "gate")
+    assert verdict.returncode == 1
+    assert "**failed**: camera old, accuracy" in verdict.stdout
