@@ -61,7 +61,8 @@ def metadata() -> ModelMetadata:
     metrics |= {"ece_chance": 0.0123, "num_test": 300}
     metrics["production"] = {"num_images": 12, "accuracy": 0.75, "accuracy_ci95": [0.5, 0.95]}
     metrics["compression"] = {
-        "methods": ["int8"],
+        "methods": ["pruning", "int8"],
+        "num_parameters": 72666,
         "accuracy_before": 0.988,
         "difference": -0.0012,
         "difference_ci95": [-0.0031, 0.0008],
@@ -120,7 +121,8 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
     assert "| accuracy | 98.8 % (49.4 % to 98.8 %) |" in card
     assert "| cat | 50.0 % | 25.0 % | 33.3 % | 100 |" in card
     assert " of the test split" in card
-    assert "compressed model (int8)" in card
+    assert "compressed model (pruning, int8)" in card
+    assert "| parameters | 72,666 |" in card
     assert "98.8 %, by -0.12 (-0.31 to +0.08) points" in card
     assert "has an accuracy of 84.2 %. The model alone is right on 1,234 test images" in card
     assert "p < 0.001" in card
@@ -133,7 +135,7 @@ def test_the_model_card_states_metrics_with_intervals_and_origin(metadata: Model
 def test_the_readmes_results_have_plot_numbers_and_origin(metadata: ModelMetadata) -> None:
     results = readme_results(metadata, TRAINING)
     assert "(reports/summary.png)" in results
-    assert "| **resnet**, 288,170 parameters | 98.8 % (49.4 % to 98.8 %) |" in results
+    assert "| **resnet**, 72,666 parameters | 98.8 % (49.4 % to 98.8 %) |" in results
     assert "on 2026-01-02 from commit `abc1234`, data `0123456789ab`" in results
     assert "a laptop, 2 cores" in results
 

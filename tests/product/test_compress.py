@@ -5,15 +5,24 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
-from my_project.data.dataset import load_split
+from my_project.compression.prune import prune
+from my_project.config import ModelConfig, load_config
+from my_project.data.dataset import load_info, load_split
+from my_project.metadata import ModelMetadata
+from my_project.models import build_model
+from my_project.models.predict import predict_logits
 from my_project.serving.predictor import Predictor
+from my_project.training.loss import distillation_loss
 
 ROOT = Path(__file__).parents[2]
 READ = ("data/prepared", "checkpoints/best.pt", "metrics", "params.yaml")
@@ -102,3 +111,68 @@ def test_off_the_trained_model_is_served_and_nothing_imported(tmp_path: Path) ->
     assert done.returncode == 0
     served = (project.folder / "checkpoints/served/model.pt").read_bytes()
     assert served == (ROOT / "checkpoints/best.pt").read_bytes()
+
+
+def test_pruning_drops_the_silent_channels_and_changes_no_prediction() -> None:
+    info = load_info(ROOT / "data/prepared")
+    config = load_config(ROOT / "params.yaml").model
+    for name in ("cnn", "resnet"):
+        torch.manual_seed(0)
+        network = build_model(with_width(replace(config, name=name), 8), info)
+        for module in network.modules():  # every other channel of each layer is silent
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.data.fill_(1)
+                module.weight.data[::2] = 0
+                module.bias.data[1::2].normal_()
+        narrow = build_model(with_width(replace(config, name=name), 4), info)
+        prune(network, narrow)
+        images = np.asarray(load_split(ROOT / "data/prepared", "test").images[:50])
+        expected, actual = (predict_logits(each, images) for each in (network, narrow))
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def with_width(model: ModelConfig, width: int) -> ModelConfig:
+    return replace(model, **{model.name: replace(getattr(model, model.name), width=width)})
+
+
+def test_networks_of_all_methods_are_trained_measured_and_exported(project: Project) -> None:
+    metrics = project.compress(
+        "compress.student_width=16 compress.pruned_width=8 compress.epochs=2 "
+        "evaluate.bootstrap_samples=100"
+    )
+    assert metrics["compression"]["methods"] == ["distillation", "pruning", "int8"]
+    metadata = ModelMetadata.load(project.folder / "model")
+    assert metadata.params["model"] == {"name": "cnn", "width": 8, "dropout": 0.1}
+    assert metrics["accuracy"] == pytest.approx(project.accuracy_as_served(), abs=1e-6)
+    assert metrics["compression"]["num_parameters"] < 20_000
+
+
+def test_a_teacher_draws_the_student_to_its_predictions() -> None:
+    teacher = torch.tensor([[4.0, 0.0, -4.0], [0.0, 8.0, 0.0]])
+    logits = torch.zeros(2, 3, requires_grad=True)
+    distillation_loss(logits, teacher).backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(distillation_loss(teacher, teacher), torch.tensor(0.0))
+    expected = 4 * (torch.full((2, 3), 1 / 3) - (teacher / 4).softmax(dim=1))  # Hinton's equation 2
+    torch.testing.assert_close(logits.grad, expected)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("model.name=vit compress.pruned_width=4", "needs model.name = cnn or resnet, not vit"),
+        ("compress.pruned_width=32", "must be below the cnn's width = 32"),
+        ("compress.student_width=8 compress.pruned_width=8", "must be below the cnn's width = 8"),
+    ],
+)
+def test_what_cannot_be_pruned_is_said(parameters: str, message: str, tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "my_project.stages.set_params"],
+        cwd=tmp_path,
+        env=os.environ | {"PARAMETERS": parameters},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 2
+    assert message in done.stderr

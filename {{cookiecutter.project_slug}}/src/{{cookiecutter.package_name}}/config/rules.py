@@ -16,6 +16,7 @@ def conflicts(config: Config) -> Iterator[str]:
     yield from _size_conflicts(config)
     yield from _batch_conflicts(config)
     yield from _hardware_conflicts(config)
+    yield from _compress_conflicts(config)
     limit = config.robustness.max_slice_drop
     if limit is not None and not config.robustness.slices:
         yield f"robustness.max_slice_drop = {limit}: needs robustness.slices = true"
@@ -66,3 +67,14 @@ def _hardware_conflicts(config: Config) -> Iterator[str]:
         yield f"train.shard_weights = true: needs train.optimizer = adamw, not {train.optimizer}"
     if train.shard_weights and train.ema_decay:
         yield f"train.shard_weights = true: needs train.ema_decay = 0, not {train.ema_decay}"
+
+
+def _compress_conflicts(config: Config) -> Iterator[str]:
+    student, pruned = config.compress.student_width, config.compress.pruned_width
+    name = "cnn" if student else config.model.name
+    if pruned and name == "vit":
+        yield f"compress.pruned_width = {pruned}: needs model.name = cnn or resnet, not vit"
+    elif pruned:
+        width = student or getattr(config.model, name).width
+        if pruned >= width:
+            yield f"compress.pruned_width = {pruned}: must be below the {name}'s width = {width}"

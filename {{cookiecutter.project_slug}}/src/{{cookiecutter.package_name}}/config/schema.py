@@ -38,6 +38,8 @@ NonNegative = Annotated[Number, Field(ge=0)]
 DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
 NetworkName = Literal["cnn", "resnet", "vit"]
 
+METHODS = ("distillation", "pruning", "int8")
+
 CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -169,6 +171,12 @@ class TrainConfig:
 class CompressConfig:
     """What makes the served model smaller than the trained one; off by default."""
 
+    student_width: Count | None
+    """Distillation: a CNN of this width is trained to predict what the model does."""
+    pruned_width: Count | None
+    """Structured pruning: the strongest filters stay, as many as a network of this width has."""
+    epochs: Count
+    """Of distillation, and of fine-tuning after pruning."""
     int8: Flag
     """Weights and activations of 8 bits: a quarter of the size."""
     max_label_changes: Share
@@ -177,7 +185,8 @@ class CompressConfig:
     @property
     def methods(self) -> list[str]:
         """The methods that are on, in the order in which they are applied."""
-        return ["int8"] * self.int8
+        asked = (self.student_width, self.pruned_width, self.int8)
+        return [name for name, value in zip(METHODS, asked, strict=True) if value]
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

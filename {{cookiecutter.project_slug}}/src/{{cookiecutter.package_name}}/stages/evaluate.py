@@ -23,6 +23,7 @@ from ..evaluation.temperature import fit_temperature, measure_scaling, scale
 from ..evaluation.tta import predict_tta
 from ..export import OnnxModel
 from ..files import sha256, write_csv, write_json
+from ..models import count_parameters
 from ..models.predict import predict_logits
 from ..paths import (
     ATTRIBUTES,
@@ -44,8 +45,8 @@ def main() -> None:
     classes = load_info(PREPARED).classes
     train, test = load_split(PREPARED, "train"), load_split(PREPARED, "test")
     cpu = torch.device("cpu")
-    int8 = config.compress.int8
-    model = OnnxModel(SERVED_INT8) if int8 else load_model(SERVED_MODEL, cpu)
+    network = load_model(SERVED_MODEL, cpu)
+    model = OnnxModel(SERVED_INT8) if config.compress.int8 else network
     from_feedback = load_from_feedback(PREPARED, "test")
     predictions = Predictions(predict_logits(model, test.images), test.labels)
     scaling = None
@@ -66,7 +67,11 @@ def main() -> None:
     metrics["num_test"] = len(original)
     if config.compress.methods:
         trained = predict_logits(load_model(BEST_MODEL, cpu), test.only(~from_feedback).images)
-        metrics["compression"] = _compare_with_trained(original, trained, config)
+        metrics["compression"] = {
+            "methods": config.compress.methods,
+            "num_parameters": count_parameters(network),
+            **_compare_with_trained(original, trained, config),
+        }
     metrics["production"] = measure_production(predictions.only(from_feedback), config.evaluate)
     # The gate compares two models image by image only if they were tested on the same images.
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
@@ -95,7 +100,6 @@ def _compare_with_trained(
     interval = paired_interval(served.correct, trained.correct, num_samples=samples, seed=seed)
     accuracy = float(trained.correct.mean())
     return {
-        "methods": config.compress.methods,
         "accuracy_before": round(accuracy, DIGITS),
         "difference": round(float(served.correct.mean()) - accuracy, DIGITS),
         "difference_ci95": [round(bound, DIGITS) for bound in interval],

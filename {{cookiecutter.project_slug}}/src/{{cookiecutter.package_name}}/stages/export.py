@@ -17,7 +17,7 @@ from ..models.predict import predict_logits
 from ..monitoring.reference import measure, save_reference
 from ..paths import EVALUATION, MODEL, PREPARED, SERVED_INT8, SERVED_MODEL, TRAINING
 from ..provenance import current_commit
-from ..training.checkpoint import load_model
+from ..training.checkpoint import load_model, load_model_config
 from ._main import run_main
 
 SAMPLED_CLASSES = 10
@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
-    model = asdict(config.model)
+    served = load_model_config(SERVED_MODEL)
     return ModelMetadata(
-        model=config.model.name,
+        model=served.name,
         classes=info.classes,
         image=info.image,
         sha256=sha256_of(MODEL / MODEL_FILE),
@@ -61,7 +61,7 @@ def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
         hardware=read_json(TRAINING)["hardware"],
         params={
             "prepare": asdict(config.prepare),
-            "model": {"name": config.model.name, **model[config.model.name]},
+            "model": {"name": served.name, **asdict(served)[served.name]},
             "train": asdict(config.train),
             "compress": asdict(config.compress),
         },

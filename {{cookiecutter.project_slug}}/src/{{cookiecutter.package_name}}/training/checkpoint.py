@@ -43,10 +43,18 @@ def load_model(path: Path, device: torch.device) -> nn.Sequential:
     if not path.exists():
         raise UserError(f"{path} not found: train first, with `dvc repro train`")
     state = torch.load(path, map_location=device, weights_only=True)
-    config = TypeAdapter(ModelConfig).validate_python(state["config"])
-    model = build_model(config, DatasetInfo.from_dict(state["dataset"]))
+    model = build_model(_config_of(state), DatasetInfo.from_dict(state["dataset"]))
     model.load_state_dict(state["weights"])
     return model.to(device).eval()
+
+
+def load_model_config(path: Path) -> ModelConfig:
+    """The architecture of the network that `save_model` saved."""
+    return _config_of(torch.load(path, weights_only=True))
+
+
+def _config_of(state: dict[str, Any]) -> ModelConfig:
+    return TypeAdapter(ModelConfig).validate_python(state["config"])
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:

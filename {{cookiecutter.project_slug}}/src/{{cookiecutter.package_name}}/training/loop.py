@@ -100,6 +100,7 @@ def train(
     checkpoint: Path,
     fingerprint: str,
     process: Process = SINGLE_PROCESS,
+    teacher: nn.Module | None = None,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
 ) -> TrainState:
     """Train `model` in place, and stop early when validation accuracy no longer improves.
@@ -113,6 +114,7 @@ def train(
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
+        teacher: a network on `device` whose logits are learnt besides the labels.
         on_epoch: called after each epoch, and on resuming for each epoch done before.
 
     Returns:
@@ -134,6 +136,8 @@ def train(
     state = set_up(
         model, config, num_steps=config.epochs * num_steps, device=device, process=process
     )
+    if teacher:
+        state.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state.resume(checkpoint, fingerprint)
     for result in state.history:
         on_epoch(result)

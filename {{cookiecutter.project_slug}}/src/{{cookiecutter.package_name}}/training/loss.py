@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+TEMPERATURE = 4.0  # of distillation
+
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, *, fused: bool) -> Tensor:
     """Label-smoothed cross-entropy (Szegedy et al. 2015, arXiv:1512.00567), summed over the batch.
@@ -18,3 +20,14 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, *, fused: bo
     from .kernels import fused_cross_entropy  # needs Triton, which comes with PyTorch for CUDA
 
     return fused_cross_entropy(logits, labels, smoothing).sum()
+
+
+def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Divergence from a teacher's softened probabilities, summed over the batch.
+
+    Hinton et al. 2015, arXiv:1503.02531; the squared temperature keeps the gradients' scale.
+    """
+    log_probabilities = F.log_softmax(logits / TEMPERATURE, dim=1)
+    target = F.log_softmax(teacher_logits / TEMPERATURE, dim=1)
+    divergence = F.kl_div(log_probabilities, target, reduction="sum", log_target=True)
+    return TEMPERATURE**2 * divergence

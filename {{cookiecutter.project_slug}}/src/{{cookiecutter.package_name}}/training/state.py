@@ -61,6 +61,8 @@ class TrainState:
     optimizer: Optimizer
     schedule: LRScheduler
     scaler: GradScaler
+    teacher: nn.Module | None = None
+    """Whose logits are learnt besides the labels, in distillation."""
 
     history: list[EpochResult] = field(default_factory=list)
     """One row for each finished epoch."""

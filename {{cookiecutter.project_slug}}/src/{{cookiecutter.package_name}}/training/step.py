@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..data.loader import BatchLoader
 from .distributed import SINGLE_PROCESS, Process, all_reduce_sum, no_sync
-from .loss import cross_entropy
+from .loss import cross_entropy, distillation_loss
 from .state import TrainState
 
 
@@ -36,9 +36,14 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, batch_size: in
         with nullcontext() if number == num_micro_batches else no_sync(state.network):
             with torch.autocast(state.device.type, state.dtype, state.dtype != torch.float32):
                 logits = state.network(pixels)
+                if state.teacher:
+                    with torch.no_grad():
+                        teacher_logits = state.teacher(pixels)
             loss = cross_entropy(
                 logits.float(), classes, config.label_smoothing, fused=config.fused_loss
             )
+            if state.teacher:
+                loss = loss + distillation_loss(logits.float(), teacher_logits.float())
             # The sum over the micro-batch becomes a part of the mean over the whole batch. DDP and
             # FSDP2 average gradients over processes, hence times world_size.
             state.scaler.scale(loss * (process.world_size / batch_size)).backward()
