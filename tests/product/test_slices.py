@@ -21,14 +21,17 @@ READ = ("data/prepared", "data/attributes.csv", "checkpoints", "metrics", "param
 def test_a_number_makes_quarters_and_a_name_makes_slices_of_its_own() -> None:
     attributes = {
         "age": np.array([str(age) for age in range(99)] + [""]),
+        "class": np.array([str(index % 20) for index in range(100)]),
         "camera": np.array(["old", "new"] * 50),
         "name": np.array([f"n{index}" for index in range(100)]),
     }
     slices = measure_slices(np.arange(100) % 2 == 1, attributes)
     assert [found["attribute"] for found in slices].count("age") == 4
     assert sum(found["num_images"] for found in slices if found["attribute"] == "age") == 99
-    assert {found["attribute"] for found in slices} == {"age", "camera"}
-    assert slices[0] == slices[0] | {"value": "old", "accuracy": 0, "is_small": False}
+    assert [found["attribute"] for found in slices].count("class") == 20
+    assert {found["attribute"] for found in slices} == {"age", "camera", "class"}
+    (old,) = [found for found in slices if found["value"] == "old"]
+    assert (old["accuracy"], old["is_small"]) == (0, False)
     assert all(found["is_small"] for found in slices if found["attribute"] == "age")
 
 

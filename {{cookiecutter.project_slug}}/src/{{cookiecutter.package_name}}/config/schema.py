@@ -207,6 +207,8 @@ class EvaluateConfig:
 class RobustnessConfig:
     """What is measured beyond the average over the test split."""
 
+    corruptions: Flag
+    """Also measure noisy, blurred, dark, rotated and compressed images, each at five severities."""
     slices: Flag
     """Also measure classes, brightness, size, source and the attributes in data/attributes.csv."""
     max_slice_drop: Fraction | None

@@ -20,7 +20,8 @@ from .metrics import DIGITS
 
 MIN_IMAGES = 30  # the 95 % interval of fewer is wider than 30 points around an accuracy of one half
 MAX_VALUES = 50  # of an attribute; with more, it is no attribute but a name
-NUM_BINS = 4  # of an attribute that is a number
+NUM_BINS = 4  # of an attribute that is a number, with more values than `FEW`
+FEW = 10
 
 Values = npt.NDArray[np.str_]
 
@@ -94,7 +95,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 def _find_slices(attributes: dict[str, Values]) -> Iterator[tuple[str, str, Flags]]:
     for attribute, values in attributes.items():
-        names = _names(values)
+        names = values if attribute == "class" else _names(values)
         found = np.unique(names[names != ""])
         if attribute != "class" and len(found) > MAX_VALUES:
             print(f"slices: {attribute} has {len(found)} values, and is left out")
@@ -110,7 +111,7 @@ def _names(values: Values) -> Values:
         numbers = values[given].astype(np.float64)
     except ValueError:
         return values
-    if len(np.unique(numbers)) <= NUM_BINS:
+    if len(np.unique(numbers)) <= FEW:
         return values
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, NUM_BINS + 1)))
     bins = np.searchsorted(edges[1:-1], numbers, side="right")

@@ -32,8 +32,10 @@ Values = npt.NDArray[np.float64]
 def write_plots(data: PlotData, folder: Path) -> None:
     """Write every plot as a PNG into `folder`."""
     side = float(np.clip(1.8 + 0.42 * len(data.classes), 4.5, 11))
+    drawn = [("corruptions", 7, 3.8, _draw_corruptions)] if "corruptions" in data.metrics else []
     with style.context(STYLE):
         for name, width, height, draw in (
+            *drawn,
             ("summary", 10, 5, _draw_summary),
             ("confusion_matrix", side, side, _draw_confusion_matrix),
             ("reliability", 5.2, 5.8, draw_reliability),
@@ -77,6 +79,16 @@ def _save(figure: Figure, path: Path) -> None:
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _draw_corruptions(figure: Figure, data: PlotData) -> None:
+    draw_title(figure, "Accuracy by severity of the corruption")
+    axes = figure.subplots()
+    for name, rows in data.metrics["corruptions"].items():
+        accuracy = [data.metrics["accuracy"], *(row["accuracy"] for row in rows)]
+        axes.plot(range(len(accuracy)), accuracy, marker="o", label=name)
+    axes.set(xlabel="severity, 0 is the test split as it is", ylabel="accuracy", ylim=(0, 1.02))
+    axes.legend(frameon=False, labelcolor=MUTED)
 
 
 def _draw_confusion_matrix(figure: Figure, data: PlotData) -> None:

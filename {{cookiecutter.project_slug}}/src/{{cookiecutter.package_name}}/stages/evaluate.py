@@ -10,6 +10,7 @@ from torch import nn
 from ..config import Config, load_config
 from ..data.dataset import Split, load_from_feedback, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
+from ..evaluation.corruptions import measure_corruptions
 from ..evaluation.gate import paired_interval
 from ..evaluation.metrics import (
     DIGITS,
@@ -77,6 +78,9 @@ def main() -> None:
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
     if config.evaluate.test_time_augmentation:
         metrics["test_time_augmentation"] = _measure_tta(model, test, config)
+    if config.robustness.corruptions:
+        clean = test.only(~from_feedback)
+        metrics["corruptions"] = measure_corruptions(model, clean, config.evaluate.seed)
     if config.robustness.slices:
         attributes = {
             "class": np.array(classes)[test.labels],
