@@ -38,7 +38,8 @@ def test_the_card_shows_corruptions_slices_and_temperature(tmp_path: Path) -> No
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "docs").mkdir()
-    on = "robustness.corruptions=true robustness.slices=true export.temperature_scaling=true"
+    on = "robustness.corruptions=true robustness.slices=true export.temperature_scaling=true "
+    on += "evaluate.bootstrap_samples=100"
     env = os.environ | {"PARAMETERS": on}
     for stage in ("set_params", "evaluate", "export", "report"):
         command = [sys.executable, "-m", f"my_project.stages.{stage}"]

@@ -70,7 +70,8 @@ def test_the_gate_stops_a_planted_weak_slice_and_lets_its_like_without_it_throug
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    parameters = "robustness.slices=true robustness.max_slice_drop=0.2"
+    parameters = "robustness.slices=true robustness.max_slice_drop=0.2 "
+    parameters += "evaluate.bootstrap_samples=100"
     assert run(tmp_path, "set_params", parameters).returncode == 0
     for stage in ("evaluate", "gate"):
         done = run(tmp_path, stage)

@@ -63,7 +63,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def export(project: Path, **parameters: str) -> Path:
     """Run the stages up to the export; returns the ONNX file."""
     text = " ".join(f"{key.replace('__', '.')}={value}" for key, value in parameters.items())
-    env = os.environ | {"PARAMETERS": text}
+    env = os.environ | {"PARAMETERS": f"{text} evaluate.bootstrap_samples=100"}
     for stage in ("set_params", "compress", "evaluate", "export"):
         command = [sys.executable, "-m", f"my_project.stages.{stage}"]
         subprocess.run(command, cwd=project, env=env, check=True)
