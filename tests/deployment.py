@@ -4,7 +4,6 @@ import contextlib
 import functools
 import getpass
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import httpx
 import yaml
 from filelock import FileLock
 
+from .ci.act import stand_ins
 from .conftest import TEMPLATE, Bake, missing, run
 from .servers import START_SECONDS, free_port, running
 from .workers import take_all_cores
@@ -188,13 +188,15 @@ def act(
     project: Bake, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a workflow as GitHub would on a push to main, on this machine."""
-    uses = re.findall(r"uses: (\S+@\S+)", project.read(workflow))
-    actions = [f"--local-repository={name}={HERE / 'actions'}" for name in sorted(set(uses))]
-    options = [f"--var={name}={value}" for name, value in variables.items()]
+    options = stand_ins(project)
+    for name in ("STORE", "ARTIFACTS"):
+        options.append(f"--env=STAND_IN_{name}={project.path.parent / name.lower()}")
+    options += [f"--var={name}={value}" for name, value in variables.items()]
     options += [f"--secret={name}={value}" for name, value in secrets.items()]
     return project.run(
         *(VENV / "act", "push", "-W", workflow, "-P", "ubuntu-24.04=-self-hosted"),
         *(f"--artifact-server-port={free_port()}", "--no-cache-server", "--matrix=python:3.11"),
-        *(*actions, *options),
+        "--concurrent-jobs=1",  # since all jobs share one virtual environment
+        *options,
         check=False,
     )

@@ -51,7 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Itera
     train_quickly(project, epochs=6)
     project.run("make", "repro")
     image = project.run("make", "--silent", "image").stdout.split()[-1]
-    assert "20 test images the labels of the evaluation" in project.run("make", "smoke").stdout
+    assert "20 test images the labels that `export` got" in project.run("make", "smoke").stdout
     container = docker("run", "--detach", *HARDENED, "--publish=127.0.0.1::8000", image)
     try:
         wait_for(container, "healthy")

@@ -55,7 +55,7 @@ class Repository:
             *("--action-cache-path", str(self.store.parent / "act")),
             *("--env", f"STAND_IN_STORE={self.store}"),
             *("--env", f"STAND_IN_ARTIFACTS={self.artifacts}"),
-            *self.stand_ins(),
+            *stand_ins(self.project),
         ]
 
     def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -86,17 +86,18 @@ class Repository:
         """The report that the workflow kept."""
         return (self.artifacts / "report/report.md").read_text(encoding="utf-8")
 
-    def stand_ins(self) -> list[str]:
-        """Options that give act a folder for each action that it would get from GitHub."""
-        uses = re.compile(r"uses: ([\w-]+/([\w-]+))(?:/[\w-]+)?@(\w+)")
-        workflows = (self.project.path / ".github/workflows").glob("*.yml")
-        found = {use for path in workflows for use in uses.findall(path.read_text("utf-8"))}
-        return [
-            option
-            for repository, name, commit in found
-            if (ACTIONS / name).exists()
-            for option in ("--local-repository", f"{repository}@{commit}={ACTIONS / name}")
-        ]
+
+def stand_ins(project: Bake) -> list[str]:
+    """Options that give act a folder for each action that it would get from GitHub."""
+    uses = re.compile(r"uses: ([\w-]+/([\w-]+))(?:/[\w-]+)?@(\w+)")
+    workflows = (project.path / ".github/workflows").glob("*.yml")
+    found = {use for path in workflows for use in uses.findall(path.read_text("utf-8"))}
+    return [
+        option
+        for repository, name, commit in found
+        if (ACTIONS / name).exists()
+        for option in ("--local-repository", f"{repository}@{commit}={ACTIONS / name}")
+    ]
 
 
 def change(project: Bake, file: str, replacements: dict[str, str]) -> None:

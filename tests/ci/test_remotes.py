@@ -215,7 +215,7 @@ def test_a_wrong_secret_fails_the_workflow_with_the_message(
 ) -> None:
     repository = clone(moved(s3), tmp_path)
     wrong = {"AWS_ACCESS_KEY_ID": "wrong", "AWS_SECRET_ACCESS_KEY": "wrong"}
-    done = repository.train("push", *settings(s3.variables | wrong))
+    done = repository.train("schedule", *settings(s3.variables | wrong))
     assert done.returncode != 0
     assert "Failure - Main Get what DVC's remote has" in done.stdout
     message = "the secrets AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are right"

@@ -1,13 +1,10 @@
 """Try the image as it will run: hardened, with API keys, on images whose labels are known."""
 
-import csv
 import io
 import json
 import subprocess
 import time
 from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -21,7 +18,6 @@ from .shell import DeployError, run
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 PORT = 8000
 READY_SECONDS = 60
-NUM_IMAGES = 20
 
 
 def smoke(settings: Settings) -> str:
@@ -29,7 +25,7 @@ def smoke(settings: Settings) -> str:
 
     Raises:
         DeployError: it is too large, does not become ready, holds another model than `model/`,
-            serves requests without an API key, or predicts other labels than the evaluation did.
+            serves requests without an API key, or predicts other labels than `export` got.
     """
     name = name_of_image(settings)
     model = model_sha256()
@@ -55,7 +51,7 @@ def smoke(settings: Settings) -> str:
         run("docker", "rm", "--force", "--volumes", container)
     return (
         f"{name} adds {added_mb:.0f} MB to its base image, was ready in {seconds:.1f} s, gave "
-        f"{num_images} test images the labels of the evaluation, "
+        f"{num_images} test images the labels that `export` got, "
         f"and uses {memory.partition(' ')[0]} of memory."
     )
 
@@ -98,11 +94,9 @@ def _check_predictions(container: str, model: str) -> int:
 
 
 def _test_images() -> Iterator[tuple[bytes, str]]:
-    """PNG files of the first images of the test set, and the label that the model gave to each."""
-    images = np.load("data/prepared/test_images.npy", mmap_mode="r")  # (N, C, H, W)
-    with Path("reports/predictions.csv").open(encoding="utf-8", newline="") as file:
-        labels = [row["prediction"] for row in islice(csv.DictReader(file), NUM_IMAGES)]
-    for pixels, label in zip(images, labels, strict=False):
-        png = io.BytesIO()
-        Image.fromarray(pixels.transpose(1, 2, 0).squeeze()).save(png, "PNG")
-        yield png.getvalue(), label
+    """PNG files of the test images beside the model, and the label that it gave to each."""
+    with np.load("model/samples.npz") as samples:
+        for pixels, label in zip(samples["images"], samples["predictions"], strict=True):
+            png = io.BytesIO()
+            Image.fromarray(pixels.transpose(1, 2, 0).squeeze()).save(png, "PNG")  # from (C, H, W)
+            yield png.getvalue(), str(label)

@@ -40,10 +40,11 @@ def main() -> None:
     if (temperature := temperature_of(read_json(EVALUATION))) != 1:
         divide_logits(path, temperature)
     check_onnx(network, path, test.images, temperature=temperature, **limits)
-    _save_samples(test, info.classes)
+    model = OnnxModel(path)
+    _save_samples(model, test, info.classes)
     images = load_split(PREPARED, "validation").images
     images = images[:: math.ceil(len(images) / MAX_REFERENCE_IMAGES)]
-    save_reference(MODEL, measure(images, predict_logits(OnnxModel(path), images)), info.classes)
+    save_reference(MODEL, measure(images, predict_logits(model, images)), info.classes)
     _metadata(config, info).save(MODEL)
     print(f"{path} and {MODEL / METADATA_FILE} written; checked against PyTorch")
 
@@ -69,16 +70,22 @@ def _metadata(config: Config, info: DatasetInfo) -> ModelMetadata:
     )
 
 
-def _save_samples(test: Split, classes: tuple[str, ...]) -> None:
-    """Save a few test images beside the model, for the service's page to offer."""
+def _save_samples(model: OnnxModel, test: Split, classes: tuple[str, ...]) -> None:
+    """Save a few test images beside the model, which the page offers and `make smoke` sends."""
     rows = np.concatenate(
         [
             np.flatnonzero(test.labels == label)[:SAMPLES_PER_CLASS]
             for label in range(min(len(classes), SAMPLED_CLASSES))
         ]
     )
-    labels = [classes[label] for label in test.labels[rows]]
-    np.savez_compressed(MODEL / SAMPLES_FILE, images=test.images[rows], labels=labels)
+    images, names = test.images[rows], np.array(classes)
+    predictions = names[predict_logits(model, images).argmax(axis=1)]
+    np.savez_compressed(
+        MODEL / SAMPLES_FILE,
+        images=images,
+        labels=names[test.labels[rows]],
+        predictions=predictions,
+    )
 
 
 if __name__ == "__main__":
