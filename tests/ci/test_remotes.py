@@ -121,7 +121,10 @@ def moved(champion: Bake, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def move(kind: str, url: str) -> Bake:
         project = clone(champion, tmp_path_factory.mktemp(kind)).project
         project.run("git", "remote", "remove", "origin")
-        return use(project, kind, url)
+        use(project, kind, url)
+        project.run("make", "repro")  # since uv.lock is another
+        commit(project, "Note the versions")
+        return project
 
     return lambda remote: move(remote.kind, remote.url)
 
