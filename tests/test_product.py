@@ -21,6 +21,10 @@ WITH = {
     "test_splits.py": "hypothesis",
     "test_tune.py": "optuna",
 }  # what only this file needs
+# These run stages after training; the others find no model but the exported one.
+AFTER_TRAINING = {
+    f"test_{name}.py" for name in ("compress", "corruptions", "slices", "temperature")
+}
 MAX_LINES = 2200  # of the tests that ship: their owner has to know them
 
 pytestmark = pytest.mark.slow
@@ -36,7 +40,10 @@ def project(demo: Bake, tmp_path: Path) -> Bake:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_product_does_what_it_promises(file: str, project: Bake) -> None:
+def test_the_product_does_what_it_promises(file: str, project: Bake, demo: Bake) -> None:
+    if file in AFTER_TRAINING:
+        for name in ("checkpoints", "metrics"):
+            shutil.copytree(demo.path / name, project.path / name)
     python = [".venv/bin/python"]
     if file in WITH:  # into an environment on top of the project's, which stays as it is
         python = ["uv", "run", "--no-sync", "--with", WITH[file], "python"]

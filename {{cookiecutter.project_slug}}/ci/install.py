@@ -39,6 +39,8 @@ def main() -> None:
         return  # all of it is here, or in uv's cache: no index has to be asked
     if not SETTINGS.exists() or SETTINGS.read_text(encoding="utf-8").startswith(MARK):
         sync += choose_source()
+        if subprocess.run(offline, capture_output=True).returncode == 0:
+            return  # the lock file was made with the same source, and stays as it is
     sys.exit(subprocess.run(sync).returncode)
 
 

@@ -127,7 +127,9 @@ def with_values(values: dict[str, float]) -> str:
 
 def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """The trials that ended by themselves or were pruned, in their order."""
-    return study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    trials: list[optuna.trial.FrozenTrial]
+    trials = study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    return trials
 
 
 def describe(trial: optuna.trial.FrozenTrial) -> str:
