@@ -56,7 +56,7 @@ def insert(path: Path, text: str, *, before: str) -> None:
 def added() -> None:
     """Change the project, which is a copy, by the steps of the document."""
     schema, models = PACKAGE / "config/schema.py", PACKAGE / "models/__init__.py"
-    insert(schema, ', "linear"', before="]\n\nCHECKED")
+    insert(schema, ', "linear"', before="]\n\nMETHODS")
     insert(schema, CONFIG, before=MODEL_CONFIG)
     insert(schema, '    linear: LinearConfig\n    """A layer."""\n', before="    resnet: ResNet")
     insert(PROJECT / "params.yaml", "  linear:\n    side: 8\n", before="\ntrain:")
