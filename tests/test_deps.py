@@ -76,7 +76,7 @@ def test_a_stage_depends_on_the_versions_of_the_libraries_that_it_uses(pipeline:
     used = {name: versions_of(stage) for name, stage in PIPELINES[pipeline].items()}
     assert set().union(*used.values()) == libraries
     for name in set(used) - {"fetch"}:  # which keeps files as they came
-        # Whether a stage opens pictures, these two do not tell: all stages import them.
+        # Whether a stage opens images, these two do not tell: all stages import them.
         shared = {PACKAGE / "files.py", PACKAGE / "preprocess.py"}
         files = reached(PACKAGE, [f"stages.{name}"]) - shared
         modules = {module for file in files for module in imports(file)}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from my_project.errors import UserError
+from my_project.evaluation.metrics import accuracy_with_interval
 from my_project.evaluation.slices import measure_slices, read_attributes, weak_slices
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +94,9 @@ def test_the_gate_stops_a_planted_weak_slice_and_lets_its_like_without_it_throug
     verdict = run(tmp_path, "gate")
     assert verdict.returncode == 1
     assert "**failed**: camera old, accuracy" in verdict.stdout
+
+
+def test_the_interval_of_an_accuracy_is_wilsons() -> None:
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I.
+    measured = accuracy_with_interval(15, 148)
+    assert measured["accuracy_ci95"] == pytest.approx([0.0624, 0.1605], abs=5e-5)

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import gaussian_filter, rotate
-from scipy.stats import binomtest
 from torch import nn
 
 from ..data.dataset import Split
 from ..models.predict import predict_logits
-from .metrics import DIGITS
+from .metrics import accuracy_with_interval
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,13 +62,7 @@ def _measure(model: nn.Module, split: Split, name: str, level: float, seed: int)
         batch = slice(start, start + BATCH_SIZE)
         logits = predict_logits(model, corrupt(split.images[batch], name, level, generator))
         num_correct += int((logits.argmax(axis=1) == split.labels[batch]).sum())
-    found = binomtest(num_correct, len(split))
-    interval = found.proportion_ci(method="wilson")
-    return {
-        "level": level,
-        "accuracy": round(found.statistic, DIGITS),
-        "accuracy_ci95": [round(interval.low, DIGITS), round(interval.high, DIGITS)],
-    }
+    return {"level": level, **accuracy_with_interval(num_correct, len(split))}
 
 
 def _as_jpeg(image: Pixels, quality: int) -> Pixels:

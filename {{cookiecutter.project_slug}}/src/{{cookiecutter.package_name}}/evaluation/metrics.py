@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from ..config import EvaluateConfig
 from .calibration import calibration_error_by_chance, reliability
@@ -109,6 +110,16 @@ def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) 
         bins.expected_calibration_error,
     )
     return dict(zip(HEADLINE, map(float, values), strict=True))
+
+
+def accuracy_with_interval(num_correct: int, num_images: int) -> dict[str, Any]:
+    """Return the accuracy and its 95 % Wilson interval: Wilson 1927, doi:10.2307/2276774."""
+    found = binomtest(num_correct, num_images)
+    low, high = found.proportion_ci(method="wilson")
+    return {
+        "accuracy": round(found.statistic, DIGITS),
+        "accuracy_ci95": [round(low, DIGITS), round(high, DIGITS)],
+    }
 
 
 def class_scores(labels: IntArray, predicted: IntArray, num_classes: int) -> FloatArray:

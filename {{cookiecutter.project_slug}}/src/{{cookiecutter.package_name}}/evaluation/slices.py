@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 from ..errors import UserError
 from .gate import ALPHA, TOLERANCE, Flags
-from .metrics import DIGITS
+from .metrics import accuracy_with_interval
 
 MIN_IMAGES = 30  # the 95 % interval of fewer is wider than 30 points around an accuracy of one half
 MAX_VALUES = 50  # of an attribute; with more, it is no attribute but a name
@@ -51,17 +51,15 @@ def measure_slices(correct: Flags, attributes: dict[str, Values]) -> list[dict[s
     """Measure the accuracy of each slice with its 95 % Wilson interval; the worst comes first."""
     slices = []
     for attribute, value, rows in _find_slices(attributes):
-        right = binomtest(int(correct[rows].sum()), int(rows.sum()))
-        interval = right.proportion_ci(method="wilson")
+        num_images, num_correct = int(rows.sum()), int(correct[rows].sum())
         slices.append(
             {
                 "attribute": attribute,
                 "value": value,
-                "num_images": right.n,
-                "num_correct": right.k,
-                "accuracy": round(right.statistic, DIGITS),
-                "accuracy_ci95": [round(interval.low, DIGITS), round(interval.high, DIGITS)],
-                "is_small": right.n < MIN_IMAGES,
+                "num_images": num_images,
+                "num_correct": num_correct,
+                **accuracy_with_interval(num_correct, num_images),
+                "is_small": num_images < MIN_IMAGES,
             }
         )
     return sorted(slices, key=lambda found: found["accuracy"])

@@ -137,6 +137,7 @@ def train(
         model, config, num_steps=config.epochs * num_steps, device=device, process=process
     )
     if teacher:
+        # As in `set_up`: the order of memory that its images have, and annotations that lack it.
         state.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state.resume(checkpoint, fingerprint)
     for result in state.history:
