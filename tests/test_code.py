@@ -10,7 +10,7 @@ from .conftest import Bake, Choice, inside, mypy_cache
 # What the choices change in Python code: the data set nothing, the package's name all imports, the
 # server and the target some files.
 BAKES = ["default", "image-folder", "long-package-name", "torchserve", "kubernetes"]
-MAX_MODULE_LINES = 250
+MAX_MODULE_LINES = 200
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from my_project.config import load_config
 from my_project.data.dataset import load_info, load_split
-from my_project.evaluation.gate import Result, judge, visible_drop
+from my_project.evaluation.gate import Result, judge
+from my_project.evaluation.paired import visible_drop
 from my_project.models import build_model
 from my_project.models.predict import predict_logits
 from my_project.paths import PREPARED

@@ -55,10 +55,10 @@ def insert(path: Path, text: str, *, before: str) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def added() -> None:
     """Change the project, which is a copy, by the steps of the document."""
-    schema, models = PACKAGE / "config/schema.py", PACKAGE / "models/__init__.py"
-    insert(schema, ', "linear"', before="]\n\nMETHODS")
-    insert(schema, CONFIG, before=MODEL_CONFIG)
-    insert(schema, '    linear: LinearConfig\n    """A layer."""\n', before="    resnet: ResNet")
+    networks, models = PACKAGE / "config/networks.py", PACKAGE / "models/__init__.py"
+    insert(networks, ', "linear"', before="]\n\n\n")
+    insert(networks, CONFIG, before=MODEL_CONFIG)
+    insert(networks, '    linear: LinearConfig\n    """A layer."""\n', before="    resnet: ResNet")
     insert(PROJECT / "params.yaml", "  linear:\n    side: 8\n", before="\ntrain:")
     insert(models, "from .linear import Linear\n", before="from .normalize")
     insert(models, CASE, before="        case _:")

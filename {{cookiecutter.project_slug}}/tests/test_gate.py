@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from package_name.config import EvaluateConfig, GateConfig
-from package_name.evaluation import gate
 from package_name.evaluation.champion import find_champion
 from package_name.evaluation.gate import Result, Verdict, judge
+from package_name.evaluation.paired import paired_interval
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 GATE = GateConfig(min_accuracy=0.9, max_accuracy_drop=0.01, max_recall_drop=0.05, best_since=None)
@@ -66,7 +66,7 @@ def test_a_drop_that_may_be_chance_does_not_stop_a_candidate() -> None:
 
 def test_the_paired_interval_of_equal_models_is_zero() -> None:
     correct = make_result(700).correct
-    assert gate.paired_interval(correct, correct, num_samples=500, seed=0) == (0, 0)
+    assert paired_interval(correct, correct, num_samples=500, seed=0) == (0, 0)
 
 
 def test_the_paired_interval_agrees_with_resampling_the_images() -> None:
@@ -75,7 +75,7 @@ def test_the_paired_interval_agrees_with_resampling_the_images() -> None:
     rows = rng.integers(400, size=(4000, 400))
     differences = candidate[rows].mean(axis=1) - champion[rows].mean(axis=1)
     expected = np.percentile(differences, [2.5, 97.5])
-    interval = gate.paired_interval(candidate, champion, num_samples=4000, seed=1)
+    interval = paired_interval(candidate, champion, num_samples=4000, seed=1)
     np.testing.assert_allclose(interval, expected, atol=0.006)
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from package_name.config import NetworkName, load_config, schema
+from package_name.config import NetworkName, load_config, networks
 from package_name.data.dataset import DatasetInfo
 from package_name.models import build_model, count_parameters
 from package_name.models.cnn import CNN
@@ -22,9 +22,9 @@ from package_name.preprocess import ImageSpec
 NAMES = get_args(NetworkName)
 SMALL = replace(
     load_config(Path(__file__).parents[1] / "params.yaml").model,
-    cnn=schema.CNNConfig(width=8, dropout=0.0),
-    resnet=schema.ResNetConfig(width=8, num_blocks=1),
-    vit=schema.ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
+    cnn=networks.CNNConfig(width=8, dropout=0.0),
+    resnet=networks.ResNetConfig(width=8, num_blocks=1),
+    vit=networks.ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
 )
 
 

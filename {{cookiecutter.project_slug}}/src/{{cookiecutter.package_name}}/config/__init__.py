@@ -1,6 +1,7 @@
 """`params.yaml` as frozen dataclasses: the one place where settings enter the code."""
 
 from .load import PARAMS_FILE, ConfigError, load_config, parse_config, parse_yaml, read_params
+from .networks import ModelConfig, NetworkName
 from .schema import (
     CompressConfig,
     Config,
@@ -8,8 +9,6 @@ from .schema import (
     EvaluateConfig,
     ExportConfig,
     GateConfig,
-    ModelConfig,
-    NetworkName,
     PrepareConfig,
     TrainConfig,
 )

@@ -1,10 +1,27 @@
-"""The keys of `params.yaml`, with types and ranges. The docstring below a field explains it."""
+"""The sections of `params.yaml`, with types and ranges. The docstring below a field explains it."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
+
+from .fields import (
+    CHECKED,
+    Count,
+    Flag,
+    Fraction,
+    NonNegative,
+    Pattern,
+    Positive,
+    Seed,
+    Share,
+    SplitFraction,
+)
+from .networks import ModelConfig
+
+DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
+
+METHODS = ("distillation", "pruning", "int8")
 
 
 def _integer(value: object) -> object:
@@ -12,35 +29,6 @@ def _integer(value: object) -> object:
     if type(value) is not int:
         raise ValueError("input should be 1 or 3")
     return value
-
-
-def _pattern(value: str) -> str:
-    """Refuse what is no regular expression."""
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"input should be a regular expression: {error}") from None
-    return value
-
-
-# Strict: a boolean or a string is not a number. An integer is a valid float.
-Flag = Annotated[bool, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # scikit-learn takes 32 bits
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Share = Annotated[Number, Field(ge=0, lt=1)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-SplitFraction = Annotated[Number, Field(gt=0, lt=1)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Positive = Annotated[Number, Field(gt=0)]
-NonNegative = Annotated[Number, Field(ge=0)]
-
-DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
-NetworkName = Literal["cnn", "resnet", "vit"]
-
-METHODS = ("distillation", "pruning", "int8")
-
-CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -71,54 +59,6 @@ class PrepareConfig:
     """Random seed of the split."""
     group_pattern: Pattern | None
     """Regular expression on a file's name: images with the same match stay in the same split."""
-
-
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
-class CNNConfig:
-    """See `models/cnn.py`."""
-
-    width: Count
-    """Channels of the first stage; each later stage doubles them."""
-    dropout: Share
-    """Share of the last features that each training step sets to zero at random."""
-
-
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
-class ResNetConfig:
-    """See `models/resnet.py`."""
-
-    width: Count
-    """Channels of the first stage; each later stage doubles them."""
-    num_blocks: Count
-    """Residual blocks in each of the three stages; 3 gives ResNet-20."""
-
-
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
-class ViTConfig:
-    """See `models/vit.py`."""
-
-    patch_size: Count
-    """Side of a patch in pixels; must divide `prepare.image_size`."""
-    width: Count
-    """Embedding size of a token; a multiple of `num_heads`."""
-    depth: Count
-    """Number of transformer blocks."""
-    num_heads: Count
-    """Attention heads in each block."""
-
-
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
-class ModelConfig:
-    """The architecture, and the settings of each."""
-
-    name: NetworkName
-    """The architecture; only the section of that name is read."""
-    cnn: CNNConfig
-    """A small VGG-style network."""
-    resnet: ResNetConfig
-    """A residual network for small images."""
-    vit: ViTConfig
-    """A Vision Transformer."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

@@ -14,7 +14,8 @@ from ..errors import UserError
 from ..git import git, read_at
 from ..paths import EVALUATION, MODEL, PREDICTIONS
 from ..serving.predictor import Predictor
-from .gate import Flags, Result
+from .gate import Result
+from .paired import Flags
 
 DEFAULT_CHAMPION = "origin/main"
 BATCH_SIZE = 256

@@ -11,7 +11,6 @@ from ..config import Config, load_config
 from ..data.dataset import Split, load_from_feedback, load_info, load_split
 from ..evaluation.baseline import compare_with_baseline
 from ..evaluation.corruptions import measure_corruptions
-from ..evaluation.gate import paired_interval
 from ..evaluation.metrics import (
     DIGITS,
     Predictions,
@@ -19,6 +18,7 @@ from ..evaluation.metrics import (
     compute_metrics,
     measure_production,
 )
+from ..evaluation.paired import paired_interval
 from ..evaluation.slices import measure_slices, read_attributes
 from ..evaluation.temperature import fit_temperature, measure_scaling, scale
 from ..evaluation.tta import predict_tta

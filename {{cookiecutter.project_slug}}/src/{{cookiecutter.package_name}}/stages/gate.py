@@ -7,7 +7,8 @@ from ..config import load_config
 from ..data.dataset import load_split
 from ..errors import UserError
 from ..evaluation.champion import DEFAULT_CHAMPION, Earlier, find_best, find_champion, read_result
-from ..evaluation.gate import Flags, Result, judge
+from ..evaluation.gate import Result, judge
+from ..evaluation.paired import Flags
 from ..evaluation.slices import weak_slices
 from ..files import write_text
 from ..paths import EVALUATION, PREDICTIONS, PREPARED, VERDICT

@@ -173,10 +173,9 @@ def train(
             broadcast_buffers(state.eval_model, process)
             validation_loss, validation_accuracy = evaluate(state.eval_model, validation, process)
             if not math.isfinite(train_loss + validation_loss):
-                losses = f"{train_loss} in training, {validation_loss} in validation"
                 raise UserError(
                     f"train.learning_rate = {config.learning_rate}: the loss of epoch {epoch} is "
-                    f"not finite ({losses}); take a lower one"
+                    f"not finite ({train_loss}, {validation_loss} in validation); take a lower one"
                 )
             result = EpochResult(
                 epoch=epoch,
