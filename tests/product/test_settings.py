@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from my_project.cores import num_cores
 from my_project.serving.predictor import ModelError, Predictor
-from my_project.serving.settings import num_cores
 
 
 @pytest.mark.parametrize(

@@ -2,37 +2,39 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from ..config import PrepareConfig
 from ..errors import UserError
-from ..files import sha256, write_csv, write_json
+from ..files import write_csv, write_json
+from ..parallel import map_chunks
 from ..paths import ORIGINS
-from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
+from ..preprocess import ImageSpec
 from .copies import Copies, leave_out_copies
 from .dataset import SPLITS, DatasetInfo, SplitName, load_from_feedback, load_split
+from .decode import RawImage, create_array, decode_all, name_of
 from .raw import RawDataset
 from .split import MIN_PER_CLASS, Indices, Names, assign_splits, hash_positions
 from .statistics import describe
 
 ROWS_PER_COPY = 4096  # images that are in memory at a time
+SIZES_PER_CHUNK = 8192  # images of which a worker reads the size at a time
 MAX_CONTRADICTIONS = 0.05  # share of the images; with more, something is wrong with the labels
 
 
 def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> DatasetInfo:
     """Decode, split and write a data set to the folder `target`, all of it or nothing.
 
-    Images are decoded one by one straight into a file, so memory does not grow with the data. An
-    image that cannot be decoded is left out and listed in `DatasetInfo.skipped`. So are equal
+    An image that cannot be decoded is left out and listed in `DatasetInfo.skipped`. So are equal
     images with different labels; of other equal ones, one is used.
 
     Raises:
@@ -40,7 +42,7 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
     """
     spec = ImageSpec(config.channels, config.image_size, config.image_size)
     with _written_at_once(target) as folder:
-        usable, digests, skipped = _decode_all(raw, spec, folder / "all.npy")
+        usable, digests, skipped = decode_all(raw.images, spec, folder / "all.npy")
         given, from_feedback = raw.splits[usable], raw.from_feedback[usable]
         copies = leave_out_copies(digests, raw.labels[usable], given, from_feedback)
         skipped += _contradictions(raw, usable, copies)
@@ -116,7 +118,7 @@ def _contradictions(raw: RawDataset, usable: Indices, copies: Copies) -> list[tu
     for equal in copies.contradictions:
         names = sorted({raw.classes[label] for label in raw.labels[usable[equal]]})
         reason = f"the same image is in {' and '.join(names)}"
-        skipped += [(_name(raw.images[row], row), reason) for row in usable[equal]]
+        skipped += [(name_of(raw.images[row], row), reason) for row in usable[equal]]
     if len(skipped) > MAX_CONTRADICTIONS * len(usable):
         raise UserError(
             f"{len(skipped)} of {len(usable)} images are in more than one class, such as "
@@ -127,21 +129,28 @@ def _contradictions(raw: RawDataset, usable: Indices, copies: Copies) -> list[tu
 
 def _write_origins(raw: RawDataset, rows: Indices, path: Path) -> None:
     """Write where each image is from, by which the evaluation slices the test split."""
+    images = [raw.images[row] for row in rows]
+    sizes = chain.from_iterable(map_chunks(partial(_sizes, Path.cwd()), images, SIZES_PER_CHUNK))
     table: list[tuple[object, ...]] = []
-    for row in rows:
-        file = raw.images[row]
+    for row, file, size in zip(rows, images, sizes, strict=True):
         if isinstance(file, Path):
-            with Image.open(file) as image:  # reads no pixels
-                folder = file.parent.name  # below the class folder, or that itself
-                source = "" if folder == raw.classes[raw.labels[row]] else folder
-                table.append((file.as_posix(), source, image.width * image.height))
+            folder = file.parent.name  # below the class folder, or that itself
+            source = "" if folder == raw.classes[raw.labels[row]] else folder
+            table.append((file.as_posix(), source, size))
         else:
             table.append((row, "", ""))
     write_csv(path, ("image", "folder", "size"), table)
 
 
-def _name(image: Path | npt.NDArray[np.uint8], row: int) -> str:
-    return f"{image.parent.name}/{image.name}" if isinstance(image, Path) else f"image {row}"
+def _sizes(folder: Path, images: Sequence[RawImage]) -> list[int]:
+    """Return the number of pixels of each file, or 0 for what is none."""
+    sizes = []
+    for image in images:
+        sizes.append(0)
+        if isinstance(image, Path):
+            with Image.open(folder / image) as opened:  # reads no pixels
+                sizes[-1] = opened.width * opened.height
+    return sizes
 
 
 @contextmanager
@@ -158,37 +167,8 @@ def _written_at_once(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _decode_all(
-    raw: RawDataset, spec: ImageSpec, path: Path
-) -> tuple[Indices, list[str], list[tuple[str, str]]]:
-    """Write all images to one array (N, C, H, W).
-
-    Returns:
-        The usable rows, the digests of their pixels, and the skipped files with the reasons.
-    """
-    pixels = _create_array(path, (len(raw.images), *spec.shape))
-    usable, digests, skipped = [], [], []
-    for row, image in enumerate(tqdm(raw.images, desc="decode", unit="image", disable=None)):
-        try:
-            if isinstance(image, Path):
-                pixels[row] = decode_image(image.read_bytes(), spec)
-            else:
-                pixels[row] = image_to_array(Image.fromarray(image), spec)
-        except ImageError as error:
-            skipped.append((_name(image, row), str(error)))
-        else:
-            usable.append(row)
-            digests.append(sha256([pixels[row].data]))
-    pixels.flush()
-    return np.array(usable, dtype=np.int64), digests, skipped
-
-
 def _copy_rows(pixels: npt.NDArray[np.uint8], rows: Indices, path: Path) -> None:
-    copy = _create_array(path, (len(rows), *pixels.shape[1:]))
+    copy = create_array(path, (len(rows), *pixels.shape[1:]))
     for start in range(0, len(rows), ROWS_PER_COPY):
         copy[start : start + ROWS_PER_COPY] = pixels[rows[start : start + ROWS_PER_COPY]]
     copy.flush()
-
-
-def _create_array(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]]":
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -19,9 +19,10 @@ import httpx
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ..cores import num_cores
 from ..files import encode_png, write_json
 from ..metadata import ModelMetadata
-from ..serving.settings import Settings, num_cores
+from ..serving.settings import Settings
 
 OUTPUT = Path("build/bench")
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

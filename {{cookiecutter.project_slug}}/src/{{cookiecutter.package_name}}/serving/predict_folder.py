@@ -1,11 +1,12 @@
 """`make predict`: classify the images of a folder into a CSV file, by the service's predictor.
 
-Run again after an interruption, it goes on where it stopped.
+It uses all cores, or a Dask cluster. Run again after an interruption, it goes on where it stopped.
 """
 
 import argparse
 import csv
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ from tqdm import tqdm
 
 from ..data.image_folder import is_image
 from ..errors import UserError
+from ..parallel import map_chunks
 from ..preprocess import ImageError, ImageSpec, decode_image
 from ..stages._main import run_main
 from .images import Pixels
 from .predictor import Predictor
-from .settings import Settings, num_cores
+from .settings import Settings
 
 COLUMNS = ("file", "label", "confidence", "model", "error")
 BATCH_SIZE = 64
 
+Row = tuple[str, str, str, str, str]
 
-def predict_folder(folder: Path, output: Path, predictor: Predictor) -> tuple[int, int]:
+
+def predict_folder(folder: Path, output: Path, model_dir: Path) -> tuple[int, int]:
     """Append a row to `output` for each image below `folder` that has none yet.
 
     Returns:
@@ -32,37 +36,52 @@ def predict_folder(folder: Path, output: Path, predictor: Predictor) -> tuple[in
     Raises:
         UserError: the rows that are there were written for another model.
     """
-    classes, model = predictor.metadata.classes, predictor.metadata.sha256[:12]
-    spec = predictor.metadata.image
+    sha256 = Predictor.load(model_dir, 1).metadata.sha256
     output.touch()
     with output.open("rb+") as file:  # without a last line that a kill has cut off
         file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
     # surrogateescape: on Linux, the name of a file may be any bytes
-    with (
-        output.open("r+", encoding="utf-8", errors="surrogateescape", newline="") as table,
-        ThreadPoolExecutor() as threads,
-    ):
+    with output.open("r+", encoding="utf-8", errors="surrogateescape", newline="") as table:
         is_broken = {}
         for row in csv.DictReader(table):
             is_broken[row["file"]] = bool(row["error"])
-            if row["model"] != model:
+            if row["model"] != sha256[:12]:
                 raise UserError(f"{output} has predictions of another model: choose another file")
         images = (file for file in folder.rglob("*") if is_image(file))
         left = sorted({file.relative_to(folder).as_posix() for file in images} - is_broken.keys())
         writer = csv.writer(table, lineterminator="\n")
         if not is_broken:
             writer.writerow(COLUMNS)
-        for start in tqdm(range(0, len(left), BATCH_SIZE), unit=f" x {BATCH_SIZE} images"):
-            batch = left[start : start + BATCH_SIZE]
-            decoded = list(threads.map(lambda name: _decode(folder / name, spec), batch))
-            probabilities = predictor.predict(np.stack([pixels for pixels, _ in decoded]))
-            for name, (_, error), row in zip(batch, decoded, probabilities, strict=True):
-                label, confidence = classes[row.argmax()], f"{row.max():.6f}"
-                said = ("", "") if error else (label, confidence)
-                writer.writerow((name, *said, model, error))
-                is_broken[name] = bool(error)
-            table.flush()
+        predict = partial(_predict, folder=folder.resolve(), model=(model_dir.resolve(), sha256))
+        with tqdm(total=len(left), unit="image", disable=None) as progress:
+            for rows in map_chunks(predict, left, BATCH_SIZE):
+                writer.writerows(rows)
+                table.flush()
+                is_broken.update((name, bool(error)) for name, *_, error in rows)
+                progress.update(len(rows))
     return len(is_broken), sum(is_broken.values())
+
+
+def _predict(names: Sequence[str], folder: Path, model: tuple[Path, str]) -> list[Row]:
+    """Return the rows of some images."""
+    predictor = _load(*model)
+    classes, sha256 = predictor.metadata.classes, predictor.metadata.sha256[:12]
+    decoded = [_decode(folder / name, predictor.metadata.image) for name in names]
+    probabilities = predictor.predict(np.stack([pixels for pixels, _ in decoded]))
+    rows = []
+    for name, (_, error), row in zip(names, decoded, probabilities, strict=True):
+        said = ("", "") if error else (classes[row.argmax()], f"{row.max():.6f}")
+        rows.append((name, *said, sha256, error))
+    return rows
+
+
+@cache
+def _load(model_dir: Path, sha256: str) -> Predictor:
+    """Load a model once in each process, with one thread: there is a process for each core."""
+    predictor = Predictor.load(model_dir, 1)
+    if predictor.metadata.sha256 != sha256:
+        raise UserError(f"another model has come into {model_dir}: run the command again")
+    return predictor
 
 
 def _decode(file: Path, spec: ImageSpec) -> tuple[Pixels, str]:
@@ -83,8 +102,8 @@ def main() -> None:
         raise UserError(f"INPUT has to be a folder of images, not {str(arguments.folder)!r}")
     if arguments.output.suffix != ".csv":
         raise UserError(f"OUTPUT has to be a .csv file, not {str(arguments.output)!r}")
-    predictor = Predictor.load(Settings().model_dir, num_cores())
-    num_images, num_broken = predict_folder(arguments.folder, arguments.output, predictor)
+    model_dir = Settings().model_dir
+    num_images, num_broken = predict_folder(arguments.folder, arguments.output, model_dir)
     print(f"{arguments.output}: {num_images:,} images, of which {num_broken:,} are broken")
 
 

@@ -1,0 +1,88 @@
+"""Raw images to one memory-mapped array, on all cores."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from ..files import sha256
+from ..parallel import map_chunks
+from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
+from .split import Indices
+
+MAX_CHUNK_SIZE = 1024  # images that a worker decodes at a time
+MAX_CHUNK_BYTES = 2**23  # of their decoded pixels
+
+RawImage = Path | npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
+
+
+def decode_all(
+    images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path
+) -> tuple[Indices, list[str], list[tuple[str, str]]]:
+    """Write all images to one array (N, C, H, W) in the file `path`.
+
+    Memory holds a few chunks at a time, so it does not grow with the number of images.
+
+    Returns:
+        The rows of the usable images, the SHA-256 digests of their pixels, and the images that
+        cannot be decoded with the reasons.
+    """
+    pixels = create_array(path, (len(images), *spec.shape))
+    usable: list[int] = []
+    digests: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    size = max(1, min(MAX_CHUNK_SIZE, MAX_CHUNK_BYTES // pixels[:1].nbytes))
+    decode = partial(_decode_chunk, spec=spec, folder=Path.cwd())
+    with tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress:
+        start = 0
+        for decoded, found, errors in map_chunks(decode, images, size):
+            pixels[start : start + len(decoded)] = decoded
+            for row, (digest, error) in enumerate(zip(found, errors, strict=True), start):
+                if error:
+                    skipped.append((name_of(images[row], row), error))
+                else:
+                    usable.append(row)
+                    digests.append(digest)
+            start += len(decoded)
+            progress.update(len(decoded))
+    pixels.flush()
+    return np.array(usable, dtype=np.int64), digests, skipped
+
+
+def _decode_chunk(
+    images: Sequence[RawImage] | Pixels, *, spec: ImageSpec, folder: Path
+) -> tuple[Pixels, list[str], list[str]]:
+    """Return pixels (N, C, H, W), and for each image its digest and an error, or "" without one.
+
+    folder: that relative paths start from; a worker on another machine has its own.
+    """
+    pixels = np.zeros((len(images), *spec.shape), np.uint8)
+    digests, errors = [], []
+    for row, image in enumerate(images):
+        error = ""
+        try:
+            if isinstance(image, Path):
+                pixels[row] = decode_image((folder / image).read_bytes(), spec)
+            else:
+                pixels[row] = image_to_array(Image.fromarray(image), spec)
+        except ImageError as problem:
+            error = str(problem)
+        digests.append(sha256([pixels[row].data]))
+        errors.append(error)
+    return pixels, digests, errors
+
+
+def name_of(image: RawImage, row: int) -> str:
+    """Return what a report calls an image."""
+    return f"{image.parent.name}/{image.name}" if isinstance(image, Path) else f"image {row}"
+
+
+def create_array(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]]":
+    """Create a `.npy` file for the pixels of many images, uint8 (N, C, H, W)."""
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
