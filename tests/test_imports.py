@@ -18,8 +18,8 @@ PIPELINE = ["base", "cpu"]
 EVERYWHERE = [*PIPELINE, "serve", "dev"]  # `make setup`
 GROUPS = {"ci": ["base"], "deploy": EVERYWHERE, "src": EVERYWHERE, "tests": EVERYWHERE}
 # Triton comes with PyTorch for CUDA, where alone its kernels run; dvc_ssh with an extra of DVC;
-# Optuna with the group that `make tune` adds, Dask with the one that a cluster needs.
-COMES_ALONG = {"triton", "dvc_ssh", "optuna", "distributed"}
+# Optuna, Dask and MLflow with groups that are added where they are asked for.
+COMES_ALONG = {"triton", "dvc_ssh", "optuna", "distributed", "mlflow"}
 # What the container starts, and what is called in it.
 SERVED = {"fastapi": ["serving.__main__", "serving.app", "serving.keys"]}
 

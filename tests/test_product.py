@@ -20,6 +20,7 @@ WITH = {
     "test_kernels.py": "triton",
     "test_many_images.py": "distributed",
     "test_splits.py": "hypothesis",
+    "test_tracking.py": "mlflow",
     "test_tune.py": "optuna",
 }  # what only this file needs
 # These run stages after training; the others find no model but the exported one.
