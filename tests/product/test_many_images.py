@@ -111,7 +111,7 @@ def test_prepare_writes_the_same_bytes_with_any_number_of_workers(
 ) -> None:
     with_workers = prepared(images, tmp_path / "a")
     monkeypatch.delenv(ADDRESS, raising=False)
-    monkeypatch.setattr(parallel, "num_cores", lambda: 1)
+    monkeypatch.setattr(decode, "MAX_CHUNK_SIZE", NUM_IMAGES + 1)  # one chunk, in this process
     assert prepared(images, tmp_path / "b") == with_workers
     assert "broken.png" in (tmp_path / "a/dataset.json").read_text(encoding="utf-8")
 
@@ -121,7 +121,7 @@ def test_predict_writes_the_same_bytes_with_any_number_of_workers(
 ) -> None:
     assert predict_folder(images, tmp_path / "a.csv", model_dir) == (NUM_IMAGES + 1, 1)
     monkeypatch.delenv(ADDRESS, raising=False)
-    monkeypatch.setattr(parallel, "num_cores", lambda: 1)
+    monkeypatch.setattr(predict_module, "BATCH_SIZE", NUM_IMAGES + 1)
     predict_folder(images, tmp_path / "b.csv", model_dir)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
