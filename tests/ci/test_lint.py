@@ -69,15 +69,40 @@ def test_every_action_is_pinned_by_commit_and_of_a_known_owner(folder: Path) -> 
         assert len(commit) == 40
 
 
-def test_the_job_that_signs_runs_nothing_of_the_projects_own(choice: Choice) -> None:
-    text = choice("default").read(".github/workflows/release.yml")
-    jobs: dict[str, Any] = yaml.safe_load(text)["jobs"]
-    signing = [name for name, job in jobs.items() if "id-token" in job.get("permissions", {})]
-    assert signing == ["sign"]
-    steps = [step["uses"].partition("@")[0] for step in jobs["sign"]["steps"]]
-    assert all("run" not in step for step in jobs["sign"]["steps"])
-    assert steps == [
+def test_jobs_that_prove_who_they_are_run_nothing_of_the_projects_own(choice: Choice) -> None:
+    found = {
+        name: jobs_with_identity(choice("default"), name) for name in ("pages.yml", "release.yml")
+    }
+    assert {file: list(jobs) for file, jobs in found.items()} == {
+        "pages.yml": ["publish"],
+        "release.yml": ["pages", "sign"],
+    }
+    assert found["release.yml"]["pages"]["uses"] == "./.github/workflows/pages.yml"
+    steps = found["release.yml"]["sign"]["steps"] + found["pages.yml"]["publish"]["steps"]
+    assert all("run" not in step for step in steps)
+    assert [step["uses"].partition("@")[0] for step in steps] == [
         "actions/download-artifact",
         "actions/attest-build-provenance",
         "actions/attest-sbom",
+        "actions/deploy-pages",
     ]
+
+
+def jobs_with_identity(project: Bake, workflow: str) -> dict[str, Any]:
+    """The jobs that may get a token by which others know them."""
+    jobs: dict[str, Any] = yaml.safe_load(project.read(f".github/workflows/{workflow}"))["jobs"]
+    return {name: job for name, job in jobs.items() if "id-token" in job.get("permissions", {})}
+
+
+def test_a_pull_request_is_compared_with_main_and_a_push_with_what_was_there_before(
+    choice: Choice,
+) -> None:
+    """At every later push to it, a pull request's event has a `before` of its own, too."""
+    jobs = yaml.safe_load(choice("default").read(".github/workflows/train.yml"))["jobs"]
+    champions = {
+        step["env"]["CHAMPION"]
+        for step in jobs["train"]["steps"]
+        if "CHAMPION" in step.get("env", {})
+    }
+    event = "github.event_name == 'push' && github.event.before || 'origin/main'"
+    assert champions == {f"${{{{ {event} }}}}"}

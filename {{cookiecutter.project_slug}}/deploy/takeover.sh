@@ -34,6 +34,7 @@ set_image() {
 
 # Leave everything as it was, and say why.
 roll_back() {
+  trap - EXIT
   docker compose stop "$idle" || true
   set_image "$before"
   echo "Rolled back, ${active:-nothing} answers as before: $1" >&2
@@ -44,6 +45,7 @@ if [ -z "$image" ] || { [ $# -eq 1 ] && [ -z "$active" ]; }; then
   echo "There is no earlier version on this host." >&2
   exit 1
 fi
+trap 'roll_back "it ended early."' EXIT
 trap 'roll_back "it was interrupted."' HUP INT TERM
 set_image "$image"
 if [ $# -eq 2 ]; then
@@ -66,6 +68,7 @@ while :; do
   sleep 1
 done
 
+trap - EXIT
 trap '' HUP INT TERM # from here on, the new version is the one that answers
 case $idle in
   blue) touch active/blue && rm -f active/green ;;

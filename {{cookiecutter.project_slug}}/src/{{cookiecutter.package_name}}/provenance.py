@@ -43,7 +43,7 @@ def current_commit() -> str:
 
 def run_fingerprint(config: Config, info: DatasetInfo) -> str:
     """Hash what decides the result of training: a run is resumed only if this is unchanged."""
-    settings = repr((config.model, config.train, info.content_hash)).encode()
+    settings = repr((config.model, config.train, info.content_hash, torch.__version__)).encode()
     return sha256([settings, *(file.read_bytes() for file in code_of("train"))])
 
 

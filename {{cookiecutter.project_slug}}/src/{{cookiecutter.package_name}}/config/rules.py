@@ -72,8 +72,8 @@ def _hardware_conflicts(config: Config) -> Iterator[str]:
 def _compress_conflicts(config: Config) -> Iterator[str]:
     student, pruned = config.compress.student_width, config.compress.pruned_width
     name = "cnn" if student else config.model.name
-    if pruned and name == "vit":
-        yield f"compress.pruned_width = {pruned}: needs model.name = cnn or resnet, not vit"
+    if pruned and name not in ("cnn", "resnet"):
+        yield f"compress.pruned_width = {pruned}: needs model.name = cnn or resnet, not {name}"
     elif pruned:
         width = student or getattr(config.model, name).width
         if pruned >= width:

@@ -18,6 +18,7 @@ from ..config import EvaluateConfig, GateConfig
 from .paired import Drop, Flags, measure_drop, visible_drop
 
 ALPHA = 0.05  # of equal models that are stopped, over all tests of one gate
+NEVER_STOPPED = 1.0  # as an allowed drop: what is measured with it is reported only
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,14 @@ def _compare(
         )
         for label in classes
     }
+    production = None
+    if candidate.from_feedback.any():
+        production = drop(candidate.from_feedback, NEVER_STOPPED, level)
     disagreement = float(np.mean(candidate.correct[original] != correct[original]))
     return Comparison(
         name,
         drop(original, gate.max_accuracy_drop, level),
         {label: found for label, found in recall.items() if found.is_stopped},
-        drop(candidate.from_feedback, 1.0, level) if candidate.from_feedback.any() else None,
+        production,
         visible_drop(int(original.sum()), disagreement, level),
     )

@@ -11,11 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from . import metrics
-from .problems import overloaded, problem_response
+from .problems import UNEXPECTED, overloaded, problem_response
 
 # https://www.w3.org/TR/trace-context: version, trace id, parent id, flags
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds, and not logged
+QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds
+QUIET_STATUSES = {200, 503}  # of those; neither logged nor counted
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hangs up before its response
 
 CONTENT_SECURITY_POLICY = (
@@ -40,13 +41,13 @@ class ObservabilityMiddleware:
         self.log = structlog.get_logger().bind(logger="access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in QUIET_PATHS:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
         request_id = secrets.token_hex(16)  # so that nobody can guess another's
         bind_contextvars(request_id=request_id)
-        status = CLIENT_CLOSED_REQUEST
+        status: int | None = None  # of the response, once it has begun
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -58,19 +59,23 @@ class ObservabilityMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
-            status = 500  # which Starlette answers, outside of all middleware
+            if status is None:  # else Starlette would respond, outside of all middleware
+                await problem_response(500, UNEXPECTED)(scope, receive, send_with_id)
             raise
         finally:
-            seconds = time.perf_counter() - start
-            # The path as the route has it: however many paths a scanner tries, they are one label.
-            route = scope.get("route")
-            metrics.count_request(route.path if route else "other", status, seconds)
-            self.log.info(
-                f"{scope['method']} {scope['path']}",
-                status=status,
-                milliseconds=round(1000 * seconds, 3),
-                **trace_of(scope),
-            )
+            if scope["path"] not in QUIET_PATHS or status not in QUIET_STATUSES:
+                self._note(scope, status or CLIENT_CLOSED_REQUEST, time.perf_counter() - start)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        # The path as the route has it: however many paths a scanner tries, they are one label.
+        route = scope.get("route")
+        metrics.count_request(route.path if route else "other", status, seconds)
+        self.log.info(
+            f"{scope['method']} {scope['path']}",
+            status=status,
+            milliseconds=round(1000 * seconds, 3),
+            **trace_of(scope),
+        )
 
 
 def trace_of(scope: Scope) -> dict[str, str]:
@@ -114,8 +119,8 @@ class LoadSheddingMiddleware:
             and scope["app"].state.serving.is_overloaded
         ):
             metrics.REJECTED.labels("overload").inc()
+            metrics.REQUESTS.labels(self.path, 503).inc()  # its time is none of the service's
             await asyncio.sleep(REJECTION_SECONDS)
-            metrics.count_request(self.path, 503, REJECTION_SECONDS)
             await self.response(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from .schemas import Problem
 
+UNEXPECTED = "something went wrong here; it has been logged"
+
 
 def problem_response(
     status: int, detail: str, headers: Mapping[str, str] | None = None
@@ -56,4 +58,4 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected_error(request: Request, error: Exception) -> Response:
-        return problem_response(500, "something went wrong here; it has been logged")
+        return problem_response(500, UNEXPECTED)

@@ -58,16 +58,16 @@ def main() -> None:
         unscaled = predictions.only(~from_feedback)
         scaling = measure_scaling(unscaled, temperature, config.evaluate)
         predictions = scale(predictions, temperature)
-    original = predictions.only(~from_feedback)
+    original, original_test = predictions.only(~from_feedback), test.only(~from_feedback)
     metrics = compute_metrics(original, classes, config.evaluate)
     if scaling:
         metrics["temperature_scaling"] = scaling
     metrics["baseline"] = compare_with_baseline(
-        original.predicted, train, test.only(~from_feedback), config.evaluate.seed
+        original.predicted, train, original_test, config.evaluate.seed
     )
     metrics["num_test"] = len(original)
     if config.compress.methods:
-        trained = predict_logits(load_model(BEST_MODEL, cpu), test.only(~from_feedback).images)
+        trained = predict_logits(load_model(BEST_MODEL, cpu), original_test.images)
         metrics["compression"] = {
             "methods": config.compress.methods,
             "num_parameters": count_parameters(network),
@@ -77,17 +77,17 @@ def main() -> None:
     # The gate compares two models image by image only if they were tested on the same images.
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
     if config.evaluate.test_time_augmentation:
-        metrics["test_time_augmentation"] = _measure_tta(model, test, config)
+        metrics["test_time_augmentation"] = _measure_tta(model, original_test, config)
     if config.robustness.corruptions:
-        clean = test.only(~from_feedback)
-        metrics["corruptions"] = measure_corruptions(model, clean, config.evaluate.seed)
+        metrics["corruptions"] = measure_corruptions(model, original_test, config.evaluate.seed)
     if config.robustness.slices:
         attributes = {
             "class": np.array(classes)[test.labels],
             "brightness": np.array([f"{image.mean():.1f}" for image in test.images]),
             **read_attributes(ORIGINS, ATTRIBUTES),
         }
-        metrics["slices"] = measure_slices(predictions.correct, attributes)
+        attributes = {name: values[~from_feedback] for name, values in attributes.items()}
+        metrics["slices"] = measure_slices(original.correct, attributes)
     write_json(EVALUATION, metrics)
     _write_predictions(predictions, classes, from_feedback)
     print(

@@ -77,8 +77,8 @@ router = APIRouter(route_class=PlainRoute)
 async def predict(request: Request) -> Response:
     """Classify a PNG, JPEG or WebP image."""
     state = await get_state(request)
-    settings, batcher = state.settings, state.batcher
     key = await require_key(request)
+    settings, batcher = state.settings, state.batcher
     keep_image = _keep_image(request, settings.keep_images)
     image = await read_image(request, state.bodies)
     if state.is_overloaded:  # by now; before the body came, the middleware has looked
