@@ -64,6 +64,14 @@ Warning: TorchServe is no longer maintained. Its last release is 0.12.0 of Septe
 since the notice of 2025-02-28 it gets no security patches. Keep it behind a proxy that asks for
 credentials, and read deploy/torchserve/README.md on its known advisories and on the way to FastAPI.
 """
+# For `cruft update`: the file that says where the project comes from, and what is no part of it.
+RECORD = Path(".cruft.json")
+NOT_UPDATED = [".git", str(RECORD)]
+HOSTS = {
+    "gh:": "https://github.com/",
+    "gl:": "https://gitlab.com/",
+    "bb:": "https://bitbucket.org/",
+}
 PLACEHOLDER = re.compile(r"\bpackage_name\b")  # how tests/ names the package in the template
 
 
@@ -89,6 +97,33 @@ def name_package_in_tests() -> None:
         text = path.read_text(encoding="utf-8")
         named = PLACEHOLDER.sub(ANSWERS["package_name"], text)
         path.write_text(named, encoding="utf-8", newline="\n")
+
+
+def record_template() -> None:
+    """Write down the answers and the template's commit, by which `cruft update` finds what is new.
+
+    A template that is no git repository has no commit, and leaves no record.
+    """
+    folder = ANSWERS.get("_repo_dir", "")
+    commit = git("-C", folder, "rev-parse", "HEAD").stdout.strip() if folder else ""
+    if not commit:
+        return
+    template = ANSWERS["_template"]
+    if not re.match(r"\w{2,}:|\S+@\S+:", template):  # a folder, as it was called from another one
+        template = str(Path(folder).resolve())
+    for short, long in HOSTS.items():
+        template = re.sub(f"^{short}", long, template)
+    machine = ("_output_dir", "_repo_dir")
+    context = {name: answer for name, answer in ANSWERS.items() if name not in machine}
+    record = {
+        "template": template,
+        "commit": commit,
+        "checkout": ANSWERS.get("_checkout"),
+        "context": {"cookiecutter": context | {"_template": template}},
+        "directory": None,
+        "skip": NOT_UPDATED,
+    }
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -155,6 +190,7 @@ def next_steps() -> str:
 remove_what_was_not_chosen()
 rename_what_is_left()
 name_package_in_tests()
+record_template()
 note = make_first_commit()
 if ANSWERS["serving"] == "torchserve":
     print(TORCHSERVE_WARNING)
