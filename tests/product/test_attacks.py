@@ -5,6 +5,7 @@ import io
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 from my_project.preprocess import ImageError, decode_image
-from my_project.serving.images import Decoder
+from my_project.serving.decoder import Decoder
 from my_project.serving.keys import KeyFile, KeyRing
 from my_project.serving.predictor import ModelError, Predictor
 
@@ -52,6 +53,24 @@ def test_a_jpeg_that_is_made_to_decode_for_ever_is_refused_at_once() -> None:
     with pytest.raises(ImageError, match="the JPEG has more than 64 scans"):
         decode_image(data, DIGITS)
     assert decode_image(slow_jpeg(num_scans=0), DIGITS).shape == DIGITS.shape
+
+
+def as_multi_picture(jpeg: bytes) -> bytes:
+    """The JPEG with the segment by which cameras say that there are more images in the file."""
+    entries = struct.pack("<LLLHH", 0x030000, len(jpeg), 0, 0, 0) + struct.pack("<LLLHH", *[0] * 5)
+    fields = [(0xB000, 7, 4, b"0100"), (0xB001, 4, 1, struct.pack("<L", 2))]
+    fields.append((0xB002, 7, len(entries), struct.pack("<L", 8 + 2 + 3 * 12 + 4)))
+    index = b"".join(struct.pack("<HHL4s", *one) for one in fields)
+    content = b"MPF\0II*\0" + struct.pack("<LH", 8, len(fields)) + index + bytes(4) + entries
+    return jpeg[:2] + b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
+
+
+def test_nor_does_it_help_to_call_it_a_file_of_several_pictures() -> None:
+    data = as_multi_picture(slow_jpeg())
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    with pytest.raises(ImageError, match="the JPEG has more than 64 scans"):
+        decode_image(data, DIGITS)
+    assert decode_image(as_multi_picture(slow_jpeg(num_scans=0)), DIGITS).shape == DIGITS.shape
 
 
 def test_a_key_that_sends_many_large_images_makes_another_wait_for_one_of_them() -> None:

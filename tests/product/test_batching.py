@@ -11,7 +11,7 @@ import pytest
 
 from my_project.preprocess import ImageSpec, decode_image
 from my_project.serving.batching import Batcher, Classification
-from my_project.serving.images import Decoder
+from my_project.serving.decoder import Decoder
 from my_project.serving.predictor import Predictor
 
 from ..serving_helpers import png

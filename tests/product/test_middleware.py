@@ -141,7 +141,7 @@ def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
     app = app_of(model_dir, tmp_path, max_queue_size=1)
 
     async def requests(client: httpx.AsyncClient) -> None:
-        with app.state.serving.counted_as_waiting(num_bytes=0):
+        with app.state.serving.counted_as_waiting("", num_bytes=0):
             refused = await client.post("/v1/predict", content=digit, headers=PNG)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             # Before anything else of a request is looked at: else this would be 415.

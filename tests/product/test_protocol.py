@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from ..serving_helpers import PNG, eventually, running_server
@@ -109,6 +110,45 @@ def test_a_head_without_end_is_cut_off(client: httpx.Client) -> None:
         with pytest.raises(ConnectionError):
             send_for_ever(connection, filler)
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("filler", [b"a:\r\n" * 2000, b"a" * 8000])
+def test_fields_behind_a_chunked_body_are_cut_off(client: httpx.Client, filler: bytes) -> None:
+    with connect(client) as connection:
+        connection.sendall(b"POST /v1/model HTTP/1.1\r\nHost: a\r\n")
+        connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection, filler)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_requests_in_a_row_are_not_queued_without_end(client: httpx.Client) -> None:
+    with connect(client) as connection, pytest.raises(ConnectionError):
+        send_for_ever(connection, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_who_does_not_read_the_responses_is_let_go(model_dir: Path) -> None:
+    request = b"GET /static/page.css HTTP/1.1\r\nHost: a\r\n\r\n"
+    with running_server(model_dir) as server, contextlib.ExitStack() as stack:
+        process = psutil.Process(process_of(server))
+        before = process.num_fds()
+        connections = [stack.enter_context(connect(server)) for _ in range(4)]
+        assert eventually(lambda: process.num_fds() >= before + 4)
+        for _ in range(400):  # 20 MB for each, more than waits in the system's buffers
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.sendall(8 * request)
+        assert eventually(lambda: process.num_fds() <= before + 1)
+
+
+def process_of(server: httpx.Client) -> int:
+    """The id of the process that listens on the server's port."""
+    for connection in psutil.net_connections("tcp4"):
+        port = connection.laddr.port if connection.laddr else 0
+        if connection.status == psutil.CONN_LISTEN and port == server.base_url.port:
+            return connection.pid or 0
+    raise AssertionError("nobody listens")
 
 
 def first_bytes(connection: socket.socket) -> bytes:

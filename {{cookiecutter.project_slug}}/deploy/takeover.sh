@@ -21,6 +21,10 @@ elif [ -e active/blue ]; then
 else
   active='' idle=blue key=BLUE_IMAGE # the first deployment
 fi
+if command -v flock >/dev/null; then # util-linux; two deployments at once would take each other's slot
+  exec 9>.lock
+  flock --nonblock 9 || { echo "Another deployment is under way on this host." >&2 && exit 1; }
+fi
 before=$(sed -n "s/^$key=//p" .env)
 image=${2:-$before}
 

@@ -15,7 +15,7 @@ from .errors import UserError
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000
 # A progressive JPEG takes as much time for each of its scans, of which encoders write ten or so.
-START_OF_SCAN = b"\xff\xda"
+START_OF_JPEG, START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
 MAX_SCANS = 64
 TRANSPOSE = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -77,7 +77,8 @@ def decode_image(
                 raise TooManyPixelsError(
                     f"{image.width}x{image.height} is too large: at most {max_pixels:,} pixels"
                 )
-            if image.format == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
+            is_jpeg = data.startswith(START_OF_JPEG)  # Pillow calls some of them MPO
+            if is_jpeg and data.count(START_OF_SCAN) > MAX_SCANS:
                 raise ImageError(f"the JPEG has more than {MAX_SCANS} scans")
             # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still large enough.
             image.draft(None, (2 * max(spec.height, spec.width),) * 2)

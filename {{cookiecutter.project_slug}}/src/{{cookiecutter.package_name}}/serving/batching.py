@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import metrics
-from .images import Pixels
+from .decoder import Pixels
 from .predictor import Predictor
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import HTTPBearer
+from structlog.contextvars import bind_contextvars
 
 from . import metrics
 from .keys import ApiKey, Permission
@@ -48,6 +49,7 @@ class RequireKey(HTTPBearer):
                 "send a valid API key as `Authorization: Bearer …`",
                 {"WWW-Authenticate": "Bearer"},
             )
+        bind_contextvars(key=key.name)  # to all that is logged for this request
         if self.permission not in key.permissions:
             metrics.REJECTED.labels("forbidden").inc()
             raise HTTPException(

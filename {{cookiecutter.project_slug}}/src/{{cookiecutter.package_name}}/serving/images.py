@@ -1,26 +1,19 @@
-"""From a request to pixels: the body is read within limits of size and time, then decoded."""
+"""From a request to an image file: the body is read within limits of size and time."""
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from ..preprocess import ImageSpec, TooManyPixelsError, decode_image
 from . import metrics
+from .decoder import MAX_INLINE_BYTES, Decoder
 from .problems import overloaded
 
-Pixels = npt.NDArray[np.uint8]
-
-# Up to these sizes an image is decoded on the event loop: that takes less than the way to a thread.
-MAX_INLINE_BYTES = 32_768
-MAX_INLINE_PIXELS = 262_144
 SMALL_BYTES = 65_536  # of a body, which are always taken
 
 
@@ -32,13 +25,23 @@ class BodyLimits:
         max_bytes: of one body. seconds: until it has arrived.
         max_total_bytes: of all that are arriving or wait for their prediction, but for the first
             `SMALL_BYTES` of each, so that large ones do not keep small ones out.
-        total_bytes: how much that is now.
+            One key can have half of it.
+        by_key: how much that is now, by the name of the API key.
     """
 
     max_bytes: int
     seconds: float
     max_total_bytes: int
-    total_bytes: int = 0
+    by_key: Counter[str] = field(default_factory=Counter)
+
+    def take(self, key: str, num_bytes: int) -> None:
+        """Count bytes that have come, or with a minus have gone."""
+        self.by_key[key] += num_bytes
+
+    def is_exceeded_by(self, key: str) -> bool:
+        """Whether there is no room for more, or none for this key."""
+        share = self.max_total_bytes / 2 if key else self.max_total_bytes
+        return self.by_key[key] > share or self.by_key.total() > self.max_total_bytes
 
 
 def counted_bytes(body: bytes | bytearray) -> int:
@@ -46,8 +49,8 @@ def counted_bytes(body: bytes | bytearray) -> int:
     return max(0, len(body) - SMALL_BYTES)
 
 
-async def read_body(request: Request, limits: BodyLimits, max_bytes: int) -> bytes:
-    """The whole body.
+async def read_body(request: Request, limits: BodyLimits, max_bytes: int, key: str) -> bytes:
+    """The whole body, which somebody with this API key sends.
 
     Raises:
         HTTPException: 413 for more than `max_bytes`, as soon as that is known; 408 where it has
@@ -63,9 +66,9 @@ async def read_body(request: Request, limits: BodyLimits, max_bytes: int) -> byt
                 body += chunk
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
-                limits.total_bytes += counted_bytes(body) - counted
+                limits.take(key, counted_bytes(body) - counted)
                 counted = counted_bytes(body)
-                if limits.total_bytes > limits.max_total_bytes:
+                if limits.is_exceeded_by(key):
                     metrics.REJECTED.labels("memory").inc()
                     raise overloaded({"Connection": "close"})
     except TimeoutError:
@@ -74,7 +77,7 @@ async def read_body(request: Request, limits: BodyLimits, max_bytes: int) -> byt
             408, "the request took too long to arrive", {"Connection": "close"}
         ) from None
     finally:
-        limits.total_bytes -= counted
+        limits.take(key, -counted)
     return bytes(body)
 
 
@@ -84,8 +87,10 @@ def _too_large(max_bytes: int) -> HTTPException:
     return HTTPException(413, detail, {"Connection": "close"})
 
 
-async def read_image(request: Request, limits: BodyLimits) -> bytes:
+async def read_image(request: Request, limits: BodyLimits, decoder: Decoder, key: str) -> bytes:
     """The image file in a request: its whole body, or the field `file` of a form.
+
+    decoder: on whose thread large forms are read, each key's in its turn.
 
     Raises:
         HTTPException: as `read_body`; 415 for another content type, 422 if there is no image.
@@ -99,20 +104,26 @@ async def read_image(request: Request, limits: BodyLimits) -> bytes:
             "send the image as the body with a content type such as image/png, or as the field "
             f"`file` of a multipart form; not as {media_type}",
         )
-    body = await read_body(request, limits, limits.max_bytes)
-    image = await _form_file(request, body) if is_form else body
+    image = await read_body(request, limits, limits.max_bytes, key)
+    if is_form and len(image) <= MAX_INLINE_BYTES:
+        image = await _form_file(content_type, image)
+    elif is_form:
+        image = await decoder.run(key, lambda: asyncio.run(_form_file(content_type, image)))
     if not image:
         raise HTTPException(422, "there is no image in the request")
     return image
 
 
-async def _form_file(request: Request, body: bytes) -> bytes:
+async def _form_file(content_type: str, body: bytes) -> bytes:
     """The field `file` of a form whose body has been read."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(request.headers, stream(), max_files=1, max_fields=1)
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"").decode("latin-1")
+    # Without `charset`: some of Python's take minutes to decode a field, such as idna.
+    headers = Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'})
+    parser = MultiPartParser(headers, stream(), max_files=1, max_fields=1)
     parser.spool_max_size = len(body)  # never a temporary file: the body is in memory anyway
     try:
         form = await parser.parse()
@@ -122,65 +133,3 @@ async def _form_file(request: Request, body: bytes) -> bytes:
     if not isinstance(file, UploadFile):
         raise HTTPException(422, "the form has no file in its field `file`")
     return await file.read()
-
-
-class Decoder:
-    """Decodes small images at once, and large ones on a thread, one after the other.
-
-    One at a time, since each may take hundreds of megabytes, and each key in its turn: however many
-    images one key sends, another one waits for one of them.
-    """
-
-    def __init__(self, max_pixels: int) -> None:
-        self.max_pixels = max_pixels
-        self._thread = ThreadPoolExecutor(1, "decode")
-        self._is_busy = False
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by key, the next one first
-
-    async def decode(self, image: bytes, spec: ImageSpec, key: str) -> Pixels:
-        """The pixels (C, H, W) that the model takes.
-
-        Args:
-            key: name of the API key that sent it.
-
-        Raises:
-            ImageError: the image cannot be used.
-        """
-        if len(image) <= MAX_INLINE_BYTES:
-            try:
-                return decode_image(image, spec, min(MAX_INLINE_PIXELS, self.max_pixels))
-            except TooManyPixelsError:
-                pass  # for this thread
-        # Who waits here and times out leaves nothing behind, as it would in the executor's queue.
-        if self._is_busy:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(key, deque()).append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if not turn.cancelled():  # it came at the same moment
-                    self._end_turn()
-                raise
-        self._is_busy = True
-        decoding = asyncio.get_running_loop().run_in_executor(
-            self._thread, decode_image, image, spec, self.max_pixels
-        )
-        decoding.add_done_callback(self._finish)
-        return await asyncio.shield(decoding)  # a thread cannot be cancelled
-
-    def _finish(self, decoding: asyncio.Future[Pixels]) -> None:
-        decoding.exception()  # has been seen, even if whoever wanted it has timed out
-        self._end_turn()
-
-    def _end_turn(self) -> None:
-        """Give the thread to the key that has waited longest since its last turn."""
-        while self._waiting:
-            key = next(iter(self._waiting))
-            turns = self._waiting.pop(key)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[key] = turns  # as the last one
-            if not turn.cancelled():
-                turn.set_result(None)
-                return
-        self._is_busy = False

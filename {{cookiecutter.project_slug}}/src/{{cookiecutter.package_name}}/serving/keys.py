@@ -15,7 +15,6 @@ import json
 import logging
 import math
 import secrets
-import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from filelock import FileLock
 
 from ..errors import UserError
 from ..files import write_json
+from ..stages._main import run_main
 from .settings import Settings
 
 Permission = Literal["predict", "feedback", "admin"]
@@ -100,7 +100,14 @@ class KeyFile:
             keys = self.read()
             if name not in keys:
                 raise UserError(f"there is no key named {name}")
-            self._write({other: key for other, key in keys.items() if other != name})
+            left = {other: key for other, key in keys.items() if other != name}
+            try:
+                self._write(left)
+            except OSError:  # a full disk: a file that gets shorter has room in its own place
+                text = json.dumps([asdict(key) for key in left.values()])
+                with self.path.open("r+", encoding="utf-8") as file:
+                    file.write(text)
+                    file.truncate()
 
     def _write(self, keys: dict[str, ApiKey]) -> None:
         write_json(self.path, [asdict(key) for key in keys.values()])
@@ -160,20 +167,15 @@ def main() -> None:
     commands.add_parser("list", help="show all keys, without their secrets")
     arguments = parser.parse_args()
     keys = KeyFile(Settings().api_keys_file)
-    try:
-        if arguments.command == "create":
-            permissions = tuple(arguments.permissions or ["predict", "feedback"])
-            print(keys.create(arguments.name, permissions, arguments.rate))
-        elif arguments.command == "revoke":
-            keys.revoke(arguments.name)
-        else:
-            for key in keys.read().values():
-                print(
-                    f"{key.name}  {','.join(key.permissions)}  {key.rate:g}/s  since {key.created}"
-                )
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    if arguments.command == "create":
+        permissions = tuple(arguments.permissions or ["predict", "feedback"])
+        print(keys.create(arguments.name, permissions, arguments.rate))
+    elif arguments.command == "revoke":
+        keys.revoke(arguments.name)
+    else:
+        for key in keys.read().values():
+            print(f"{key.name}  {','.join(key.permissions)}  {key.rate:g}/s  since {key.created}")
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -8,15 +8,16 @@ import time
 import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from . import metrics
-from .problems import UNEXPECTED, overloaded, problem_response
+from .problems import REJECTION_SECONDS, UNEXPECTED, overloaded, problem_response
 
 # https://www.w3.org/TR/trace-context: version, trace id, parent id, flags
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds
 QUIET_STATUSES = {200, 503}  # of those; neither logged nor counted
+MAX_LOGGED_PATH = 200  # characters
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hangs up before its response
 
 CONTENT_SECURITY_POLICY = (
@@ -28,9 +29,6 @@ SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
-# A client that tries again at once, on and on, takes the time that other responses need. It gets
-# its refusal a moment later, which costs little here and slows it down.
-REJECTION_SECONDS = 0.5
 
 
 class ObservabilityMiddleware:
@@ -46,6 +44,7 @@ class ObservabilityMiddleware:
             return
         start = time.perf_counter()
         request_id = secrets.token_hex(16)  # so that nobody can guess another's
+        clear_contextvars()  # of the request before it on this connection
         bind_contextvars(request_id=request_id)
         status: int | None = None  # of the response, once it has begun
 
@@ -71,7 +70,7 @@ class ObservabilityMiddleware:
         route = scope.get("route")
         metrics.count_request(route.path if route else "other", status, seconds)
         self.log.info(
-            f"{scope['method']} {scope['path']}",
+            f"{scope['method']} {scope['path'][:MAX_LOGGED_PATH]}",
             status=status,
             milliseconds=round(1000 * seconds, 3),
             **trace_of(scope),

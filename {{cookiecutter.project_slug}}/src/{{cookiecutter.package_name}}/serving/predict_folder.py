@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..parallel import map_chunks
 from ..preprocess import ImageError, ImageSpec, decode_image
 from ..stages._main import run_main
-from .images import Pixels
+from .decoder import Pixels
 from .predictor import Predictor
 from .settings import Settings
 

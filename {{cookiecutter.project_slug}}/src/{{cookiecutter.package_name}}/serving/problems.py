@@ -12,6 +12,9 @@ from starlette.responses import Response
 
 from .schemas import Problem
 
+# A client that tries again at once, on and on, takes the time that other responses need. It gets
+# its refusal a moment later, which costs little here and slows it down.
+REJECTION_SECONDS = 0.5
 UNEXPECTED = "something went wrong here; it has been logged"
 
 

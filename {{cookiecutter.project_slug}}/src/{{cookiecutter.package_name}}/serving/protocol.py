@@ -1,22 +1,31 @@
-"""uvicorn's HTTP protocol with what it lacks: limits for the head of a request."""
+"""uvicorn's HTTP protocol with what it lacks: limits for all of a request but its body."""
 
 import asyncio
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65_536
+MAX_PIPELINED = 8  # requests that one client has sent before the responses to those before them
+WRITE_SECONDS = 15.0  # for a client to take what it has asked for
 
 
 class HeadLimitProtocol(HttpToolsProtocol):
-    """One connection, closed if the head of a request is too large or too slow.
+    """One connection, closed if a head is too large or too slow, or if nobody reads the responses.
 
     uvicorn waits as long as a client likes for a head of any size, so that a few hundred slow
-    clients (Slowloris) take all connections, and a large head takes the memory. A head has as long
+    clients (Slowloris) take all connections, and a large head takes the memory. So do the fields
+    behind a chunked body, requests in a row, and responses that are not read. A head has as long
     as an idle connection is kept alive. The body's limits are those of images.py.
     """
 
-    _head_bytes = 0
+    _head_bytes = 0  # since the last piece of a body, or since a head began
     _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cycles: list[RequestResponseCycle] = []  # requests that have no response yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time of the first head."""
@@ -24,21 +33,53 @@ class HeadLimitProtocol(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head that is not complete yet."""
+        """Count what is no body."""
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            return  # a request is being handled
-        self._await_head()
-        if self.cycle is None or not self.cycle.more_body:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.close()
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._give_up()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._await_head()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body has come."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete.
+
+        Raises:
+            ValueError: there are too many requests in a row; uvicorn then closes the connection.
+        """
         self._stop_timer()
         self._head_bytes = 0
         super().on_headers_complete()
+        self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
+        self._cycles.append(self.cycle)
+        if len(self._cycles) > MAX_PIPELINED:
+            raise ValueError("too many requests in a row")
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what is wrong with what came, and close the connection."""
+        self._disconnect()
+        super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        """The client does not read: it gets some time to."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_SECONDS, self._give_up)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, also if what it should have read is still here."""
+        super().timeout_keep_alive_handler()
+        self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the connection go."""
@@ -47,9 +88,23 @@ class HeadLimitProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
+            self._head_timer = self.loop.call_later(self.timeout_keep_alive, self._close)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _close(self) -> None:
+        self.transport.close()  # once the client has taken all; and then in any case:
+        self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def _give_up(self) -> None:
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Let what still handles a request know that nobody waits for the response."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()

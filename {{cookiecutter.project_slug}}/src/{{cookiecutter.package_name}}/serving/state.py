@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 from fastapi import HTTPException
 
 from . import metrics
 from .batching import Batcher
-from .images import BodyLimits, Decoder
+from .decoder import Decoder
+from .images import BodyLimits
 from .keys import KeyRing
 from .limits import RateLimiter
 from .predictor import ModelError, Predictor
@@ -18,11 +20,14 @@ from .writer import RecordWriter
 
 logger = logging.getLogger(__name__)
 
+KEY_SHARE = 7 / 8  # of the queue: more of it one key cannot have
+
 
 class AppState:
     """An async context manager: entered when a worker starts, left when it stops.
 
-    num_waiting: predictions that have been asked for, body and all, and have no response yet.
+    num_waiting: predictions that have been asked for, body and all, and have no response yet, by
+        the name of the API key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,7 +43,7 @@ class AppState:
         self.records = RecordWriter(
             settings.database_url, settings.max_buffered_bytes, settings.retention_days
         )
-        self.num_waiting = 0
+        self.num_waiting = Counter[str]()
         self._batcher: Batcher | None = None
         self._reason = "no model has been loaded yet"
 
@@ -64,19 +69,25 @@ class AppState:
     @property
     def is_overloaded(self) -> bool:
         """Whether the queue is full."""
-        return self.num_waiting >= self.settings.max_queue_size
+        return self.num_waiting.total() >= self.settings.max_queue_size
+
+    def is_overloaded_by(self, key: str) -> bool:
+        """Whether the queue is full, or nearly and of this key alone: others have a part of it."""
+        return self.is_overloaded or (
+            bool(key) and self.num_waiting[key] >= KEY_SHARE * self.settings.max_queue_size
+        )
 
     @contextlib.contextmanager
-    def counted_as_waiting(self, num_bytes: int) -> Iterator[None]:
+    def counted_as_waiting(self, key: str, num_bytes: int) -> Iterator[None]:
         """A prediction, with its body, is part of the queue for as long as the block lasts."""
-        self.num_waiting += 1
-        self.bodies.total_bytes += num_bytes
+        self.num_waiting[key] += 1
+        self.bodies.take(key, num_bytes)
         metrics.QUEUE_DEPTH.inc()
         try:
             yield
         finally:
-            self.num_waiting -= 1
-            self.bodies.total_bytes -= num_bytes
+            self.num_waiting[key] -= 1
+            self.bodies.take(key, -num_bytes)
             metrics.QUEUE_DEPTH.dec()
 
     @property

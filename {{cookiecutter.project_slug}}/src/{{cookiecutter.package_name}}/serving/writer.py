@@ -68,8 +68,6 @@ class RecordWriter:
     def has_prediction(self, identifier: str, api_key: str | None) -> bool:
         """Whether a prediction of this id was made for this key; it blocks.
 
-        Another worker writes its rows a moment later, so this looks twice.
-
         Raises:
             SQLAlchemyError: the database does not answer.
         """
@@ -84,12 +82,9 @@ class RecordWriter:
             api_key
         )
         self._create_tables()  # the thread may not have come to it yet
-        for seconds in (0, 4 * WRITE_SECONDS):
-            time.sleep(seconds)
-            with self._engine.connect() as connection:
-                if connection.execute(sa.select(predictions.c.id).where(is_wanted)).first():
-                    return True
-        return False
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(predictions.c.id).where(is_wanted)).first()
+        return found is not None
 
     def stop(self) -> None:
         """Write what the buffer holds, as far as the database takes it, and end the thread."""

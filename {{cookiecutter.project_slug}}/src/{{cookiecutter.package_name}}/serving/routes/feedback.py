@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from ..images import read_body
 from ..problems import problems, sentence
 from ..records import feedback as table
 from ..schemas import Feedback, Status
+from ..writer import WRITE_SECONDS
 
 MAX_BODY_BYTES = 4096
 
@@ -32,7 +34,8 @@ router = APIRouter()
 async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Status:
     """Say which label the image of a prediction should have."""
     # Read here and not by FastAPI, which would read all of it before it asks for the key.
-    body = await read_body(request, state.bodies, MAX_BODY_BYTES)
+    name = key.name if key else None
+    body = await read_body(request, state.bodies, MAX_BODY_BYTES, name or "")
     try:
         given = Feedback.model_validate_json(body)
     except ValidationError as error:
@@ -40,9 +43,12 @@ async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Statu
     classes = state.batcher.predictor.metadata.classes
     if given.label not in classes:
         raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
-    name = key.name if key else None
+    look = partial(state.records.has_prediction, given.prediction_id, name)
     try:
-        is_known = await asyncio.to_thread(state.records.has_prediction, given.prediction_id, name)
+        is_known = await asyncio.to_thread(look)
+        if not is_known:  # another worker writes its rows a moment later
+            await asyncio.sleep(4 * WRITE_SECONDS)
+            is_known = await asyncio.to_thread(look)
     except SQLAlchemyError:
         raise HTTPException(503, "the database does not answer", {"Retry-After": "5"}) from None
     if not is_known:  # or another key's, which is not said

@@ -19,9 +19,8 @@ from .. import metrics
 from ..batching import Classification
 from ..deps import RequireKey, get_state
 from ..images import counted_bytes, read_image
-from ..keys import ApiKey
 from ..logs import request_id
-from ..problems import overloaded, problems
+from ..problems import REJECTION_SECONDS, overloaded, problems
 from ..records import predictions
 from ..schemas import Prediction
 
@@ -80,16 +79,16 @@ async def predict(request: Request) -> Response:
     key = await require_key(request)
     settings, batcher = state.settings, state.batcher
     keep_image = _keep_image(request, settings.keep_images)
-    image = await read_image(request, state.bodies)
-    if state.is_overloaded:  # by now; before the body came, the middleware has looked
+    name = key.name if key else ""
+    image = await read_image(request, state.bodies, state.decoder, name)
+    if state.is_overloaded_by(name):  # before the body came, the middleware has looked
+        await asyncio.sleep(REJECTION_SECONDS)
         raise overloaded()
     start = time.perf_counter()
     try:
-        with state.counted_as_waiting(counted_bytes(image)):
+        with state.counted_as_waiting(name, counted_bytes(image)):
             async with asyncio.timeout(settings.request_timeout_seconds):
-                pixels = await state.decoder.decode(
-                    image, batcher.predictor.metadata.image, key.name if key else ""
-                )
+                pixels = await state.decoder.decode(image, batcher.predictor.metadata.image, name)
                 decode_seconds = time.perf_counter() - start
                 result = await batcher.classify(pixels)
     except ImageError as error:
@@ -104,7 +103,7 @@ async def predict(request: Request) -> Response:
         inference=result.inference_seconds,
         total=time.perf_counter() - start,
     )
-    _observe(prediction, key)
+    _observe(prediction)
     state.records.add(
         predictions,
         {
@@ -156,7 +155,7 @@ def _milliseconds(**seconds: float) -> dict[str, float]:
     return {phase: round(1000 * value, 3) for phase, value in seconds.items()}
 
 
-def _observe(prediction: dict[str, Any], key: ApiKey | None) -> None:
+def _observe(prediction: dict[str, Any]) -> None:
     """Count the prediction, and say it in the log's line of this request."""
     confidence = prediction["probabilities"][0]["probability"]
     latency = prediction["latency_ms"]
@@ -168,5 +167,4 @@ def _observe(prediction: dict[str, Any], key: ApiKey | None) -> None:
         label=prediction["label"],
         confidence=round(confidence, 4),
         model=prediction["model"]["sha256"][:12],
-        key=key and key.name,
     )
