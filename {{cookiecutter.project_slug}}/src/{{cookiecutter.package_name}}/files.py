@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from .errors import BrokenFileError
+
+# Categories of Unicode: control characters, bytes that are no UTF-8, and ends of lines.
+NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def write_scratch(path: Path, content: bytes) -> Path:
@@ -43,10 +50,39 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     scratch.replace(folder)
 
 
+@contextmanager
+def reading(source: Path | str) -> Iterator[None]:
+    """Turn what broken content raises into one sentence that names the file.
+
+    Raises:
+        BrokenFileError: instead of the errors of values, types, keys and indices.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
+        raise BrokenFileError(f"{source} is broken ({reason}): write it anew") from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds a JSON object."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    """Read a file that holds a JSON object.
+
+    Raises:
+        BrokenFileError: it holds something else.
+    """
+    with reading(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError("no JSON object")
+        return content
+
+
+def escape(name: str) -> str:
+    """Write what no text can hold, or no line, as backslash escapes: names of files may have it."""
+    return "".join(
+        repr(character)[1:-1] if unicodedata.category(character) in NO_TEXT else character
+        for character in name
+    )
 
 
 def write_json(path: Path, content: object) -> None:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import read_json, write_json
+from .files import read_json, reading, write_json
 from .preprocess import ImageSpec
 
 MODEL_FILE = "model.onnx"
@@ -50,8 +50,13 @@ class ModelMetadata:
 
     @classmethod
     def load(cls, folder: Path) -> "ModelMetadata":
-        """Read the file that `save` wrote."""
+        """Read the file that `save` wrote.
+
+        Raises:
+            BrokenFileError: it is not what `save` wrote.
+        """
         fields = read_json(folder / METADATA_FILE)
-        fields["classes"] = tuple(fields["classes"])
-        fields["image"] = ImageSpec(**fields["image"])
-        return cls(**fields)
+        with reading(folder / METADATA_FILE):
+            fields["classes"] = tuple(fields["classes"])
+            fields["image"] = ImageSpec(**fields["image"])
+            return cls(**fields)

@@ -134,7 +134,7 @@ class EvaluateConfig:
     """How the test set's metrics and their intervals are computed."""
 
     bootstrap_samples: Annotated[int, Field(strict=True, ge=100)]
-    """Bootstrap resamples behind each 95 % interval."""
+    """Bootstrap resamples behind 95 % intervals, other than an accuracy's."""
     num_bins: Annotated[int, Field(strict=True, ge=2)]
     """Bins of the reliability diagram and of the expected calibration error."""
     test_time_augmentation: Flag

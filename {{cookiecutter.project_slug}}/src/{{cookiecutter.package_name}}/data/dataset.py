@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, reading
 from ..preprocess import ImageSpec
 
 SplitName = Literal["train", "validation", "test"]
@@ -76,12 +76,14 @@ def load_info(folder: Path) -> DatasetInfo:
     """Read `dataset.json` from the folder that the `prepare` stage wrote.
 
     Raises:
-        UserError: there is no such file; prepare the data first.
+        UserError: there is no such file, or a broken one; prepare the data first.
     """
     file = folder / "dataset.json"
     if not file.exists():
         raise UserError(f"{file} not found: prepare the data first, with `make data`")
-    return DatasetInfo.from_dict(read_json(file))
+    fields = read_json(file)
+    with reading(file):
+        return DatasetInfo.from_dict(fields)
 
 
 def load_split(folder: Path, split: SplitName) -> Split:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from tqdm import tqdm
 
-from ..files import sha256
+from ..files import escape, sha256
 from ..parallel import map_chunks
 from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
 from .split import Indices
@@ -80,7 +80,9 @@ def _decode_chunk(
 
 def name_of(image: RawImage, row: int) -> str:
     """Return what a report calls an image."""
-    return f"{image.parent.name}/{image.name}" if isinstance(image, Path) else f"image {row}"
+    if isinstance(image, Path):
+        return escape(f"{image.parent.name}/{image.name}")
+    return f"image {row}"
 
 
 def create_array(path: Path, shape: tuple[int, ...]) -> "np.memmap[Any, np.dtype[np.uint8]]":

@@ -3,16 +3,18 @@
 import os
 import shutil
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from ..config import DatasetName
 from ..errors import UserError
-from ..files import write_json
+from ..files import escape, write_json
 from .download import download, path_of
-from .image_folder import IGNORED, IMAGE_SUFFIXES, class_files, is_image
+from .image_folder import IGNORED, IMAGE_SUFFIXES, LINK, class_files, is_image
 from .sources import OFFICIAL_URLS, official_files
 
 IMAGE_FOLDER = Path("data/images")
+DVC_CACHE = Path(".dvc/cache")  # where DVC's links lead, with `cache.type = symlink`
 
 
 def fetch(dataset: DatasetName, base_url: str | None, target: Path) -> None:
@@ -50,7 +52,8 @@ def _local_folder(url: str) -> Path:
 
 
 def _copy_image_folder(source: Path, target: Path) -> None:
-    files = class_files(source)
+    found = class_files(source)
+    files = _within(source, found)
     images = [file for file in files if is_image(file)]
     if not images:
         raise UserError(
@@ -61,5 +64,18 @@ def _copy_image_folder(source: Path, target: Path) -> None:
         copy = target / image.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, copy)
-    ignored = Counter(file.suffix.lower() for file in files if not is_image(file))
+    ignored = Counter(escape(file.suffix.lower()) for file in files if not is_image(file))
+    ignored += Counter({LINK: len(found) - len(files)})
     write_json(target / IGNORED, dict(ignored.most_common()))
+
+
+def _within(source: Path, files: list[Path]) -> list[Path]:
+    """Leave out what only a link to another place has brought into the folder."""
+    resolve = cache(Path.resolve)
+    places = [source.resolve(), DVC_CACHE.resolve()]
+
+    def is_within(file: Path) -> bool:
+        place = file.resolve() if file.is_symlink() else resolve(file.parent)
+        return any(place.is_relative_to(allowed) for allowed in places)
+
+    return [file for file in files if is_within(file)]

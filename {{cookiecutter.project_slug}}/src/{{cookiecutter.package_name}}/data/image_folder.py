@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import escape, read_json
 from .raw import RawDataset
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp"}
@@ -14,6 +14,7 @@ NO_CLASSES = ("@eaDir", "__MACOSX")  # folders that a NAS and macOS put beside f
 OWN_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 OWN_SPLITS["validation"] = "validation"
 IGNORED = "ignored.json"  # what `fetch` has counted and not copied
+LINK = "link that leads out of the folder"  # counted there, beside suffixes
 
 
 def class_files(folder: Path) -> list[Path]:
@@ -40,7 +41,8 @@ def read_image_folder(folder: Path) -> RawDataset:
     split, which is kept.
 
     Raises:
-        UserError: there is only one class, or a folder `val` without `test`.
+        UserError: there is only one class, or a folder `val` without `test`, or a class has a name
+            that no text can hold.
     """
     files = class_files(folder)
     images = [file for file in files if is_image(file)]
@@ -59,6 +61,8 @@ def read_image_folder(folder: Path) -> RawDataset:
     classes = tuple(sorted(set(names)))
     if len(classes) < 2:
         raise UserError(f"only one class folder, {classes[0]!r}: a classifier needs at least two")
+    if unusable := [name for name in classes if escape(name) != name]:
+        raise UserError(f"class folder {unusable[0]!r}: rename it, to one line of text in UTF-8")
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in names])
     counted = folder / IGNORED

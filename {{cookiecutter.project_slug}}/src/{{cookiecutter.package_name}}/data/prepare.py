@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..config import PrepareConfig
 from ..errors import UserError
-from ..files import write_csv, write_json
+from ..files import escape, write_csv, write_json
 from ..parallel import map_chunks
 from ..paths import ORIGINS
 from ..preprocess import ImageSpec
@@ -136,7 +136,7 @@ def _write_origins(raw: RawDataset, rows: Indices, path: Path) -> None:
         if isinstance(file, Path):
             folder = file.parent.name  # below the class folder, or that itself
             source = "" if folder == raw.classes[raw.labels[row]] else folder
-            table.append((file.as_posix(), source, size))
+            table.append((escape(file.as_posix()), escape(source), size))
         else:
             table.append((row, "", ""))
     write_csv(path, ("image", "folder", "size"), table)

@@ -1,16 +1,16 @@
 """The models that a candidate is compared with: found in git, fetched by DVC, run on its images."""
 
-import json
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UserError
+from ..errors import BrokenFileError, UserError
 from ..git import git, read_at
 from ..paths import EVALUATION, MODEL, PREDICTIONS
 from ..serving.predictor import Predictor
@@ -43,13 +43,17 @@ class Earlier:
                 predicted = predict_labels(predictor, images)
             return predicted == candidate.labels, "its model, run on the same images"
         except UserError as error:
-            if self.result.metrics["test_hash"] == candidate.metrics["test_hash"]:
+            if self.result.metrics.get("test_hash") == candidate.metrics["test_hash"]:
                 return self.result.correct, f"its stored predictions, since {error}"
             return None, f"{error}, and its test set was another one"
 
 
 def read_result(revision: str | None) -> Result | None:
-    """Read a result as of a git revision, or from the working tree; None if a file is missing."""
+    """Read a result as of a git revision, or from the working tree; None if a file is missing.
+
+    Raises:
+        BrokenFileError: a file is not what `evaluate` writes.
+    """
     evaluation, predictions = read_at(revision, EVALUATION), read_at(revision, PREDICTIONS)
     if evaluation is None or predictions is None:
         return None
@@ -90,21 +94,23 @@ def _commit(revision: str) -> str | None:
 def find_best(revision: str, since: str | None) -> Earlier | None:
     """Find the model with the highest accuracy among the results that led to a revision.
 
-    A row of small drops, each of them allowed, would otherwise end far below it.
+    A row of small drops, each of them allowed, would otherwise end far below it. Commits whose
+    results are broken are passed over.
 
     Args:
         since: git revision; what came before it is forgotten.
     """
     span = f"{since}..{revision}" if since else revision
     command = ("log", f"--max-count={MAX_COMMITS}", "--format=%h", span, "--", f"./{EVALUATION}")
-    best: tuple[float, str] | None = None
+    best: Earlier | None = None
     for commit in (git(*command) or "").split():
-        text = read_at(commit, EVALUATION)
-        accuracy = json.loads(text)["accuracy"] if text else 0.0
-        if best is None or accuracy > best[0]:
-            best = accuracy, commit
-    result = read_result(best[1]) if best else None
-    return Earlier(best[1], result) if best and result else None
+        with suppress(BrokenFileError):
+            result = read_result(commit)
+            if result and (
+                not best or result.metrics["accuracy"] > best.result.metrics["accuracy"]
+            ):
+                best = Earlier(commit, result)
+    return best
 
 
 def fetch_model(commit: str, folder: Path) -> Predictor:

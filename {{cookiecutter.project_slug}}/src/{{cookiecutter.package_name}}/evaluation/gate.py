@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import EvaluateConfig, GateConfig
+from ..files import reading
+from ..paths import EVALUATION, PREDICTIONS
 from .paired import Drop, Flags, measure_drop, visible_drop
 
 ALPHA = 0.05  # of equal models that are stopped, over all tests of one gate
@@ -39,11 +41,21 @@ class Result:
 
     @classmethod
     def from_text(cls, evaluation: str, predictions: str) -> "Result":
-        """Parse the contents of `metrics/evaluation.json` and `reports/predictions.csv`."""
-        rows = list(csv.DictReader(io.StringIO(predictions)))
-        label, predicted = (np.array([row[key] for row in rows]) for key in ("label", "prediction"))
+        """Parse the contents of `metrics/evaluation.json` and `reports/predictions.csv`.
+
+        Raises:
+            BrokenFileError: they are not what `evaluate` writes.
+        """
+        with reading(EVALUATION):
+            metrics = json.loads(evaluation)
+            if not 0 <= metrics["accuracy"] <= 1:
+                raise ValueError(f"accuracy = {metrics['accuracy']}")
+        with reading(PREDICTIONS):
+            rows = list(csv.DictReader(io.StringIO(predictions)))
+            columns = [[row[key] for row in rows] for key in ("label", "prediction")]
+            label, predicted = np.array(columns, dtype=np.str_)
         from_feedback = np.array([row.get("from_feedback") == "1" for row in rows], dtype=np.bool_)
-        return cls(json.loads(evaluation), label, predicted, from_feedback)
+        return cls(metrics, label, predicted, from_feedback)
 
     @property
     def correct(self) -> Flags:
@@ -61,6 +73,8 @@ class Comparison:
         recall: of the classes whose recall drops by more than is allowed, by name.
         production: on the test images from feedback; None if there are none.
         visible_drop: the accuracy's drop that this test set shows in `POWER` of all cases.
+        smallest: the class with the fewest original test images, and how many it has.
+        visible_recall_drop: the drop of its recall, likewise.
     """
 
     name: str
@@ -68,6 +82,8 @@ class Comparison:
     recall: dict[str, Drop]
     production: Drop | None
     visible_drop: float
+    smallest: tuple[str, int]
+    visible_recall_drop: float
 
     @property
     def passed(self) -> bool:
@@ -76,10 +92,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate passes, and why."""
+    """Whether the candidate passes, and why.
+
+    Attributes:
+        untested: classes without an original test image, whose recall nothing is known about.
+    """
 
     above_floor: bool
     comparisons: list[Comparison]
+    untested: list[str]
 
     @property
     def passed(self) -> bool:
@@ -100,7 +121,9 @@ def judge(
         _compare(name, candidate, correct, level, gate, evaluate)
         for name, correct in earlier.items()
     ]
-    return Verdict(candidate.metrics["accuracy"] >= gate.min_accuracy, comparisons)
+    per_class = candidate.metrics.get("per_class", {})
+    untested = [name for name, scores in per_class.items() if not scores["support"]]
+    return Verdict(candidate.metrics["accuracy"] >= gate.min_accuracy, comparisons, untested)
 
 
 def _compare(
@@ -121,22 +144,29 @@ def _compare(
             seed=evaluate.seed,
         )
 
+    def visible(rows: Flags, level: float) -> float:
+        disagreement = float(np.mean(candidate.correct[rows] != correct[rows]))
+        return visible_drop(int(rows.sum()), disagreement, level)
+
     original = ~candidate.from_feedback
-    classes = np.unique(candidate.labels[original]).tolist()
-    recall = {
-        label: drop(
-            original & (candidate.labels == label), gate.max_recall_drop, level / len(classes)
-        )
-        for label in classes
+    classes = {
+        label: original & (candidate.labels == label)
+        for label in np.unique(candidate.labels[original]).tolist()
     }
+    recall_level = level / len(classes)
+    recall = {
+        label: drop(rows, gate.max_recall_drop, recall_level) for label, rows in classes.items()
+    }
+    smallest = min(classes, key=lambda label: int(classes[label].sum()))
     production = None
     if candidate.from_feedback.any():
         production = drop(candidate.from_feedback, NEVER_STOPPED, level)
-    disagreement = float(np.mean(candidate.correct[original] != correct[original]))
     return Comparison(
         name,
         drop(original, gate.max_accuracy_drop, level),
         {label: found for label, found in recall.items() if found.is_stopped},
         production,
-        visible_drop(int(original.sum()), disagreement, level),
+        visible(original, level),
+        (smallest, int(classes[smallest].sum())),
+        visible(classes[smallest], recall_level),
     )

@@ -16,8 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Rows = IntArray | slice  # of the test split; a resample may hold a row more than once
 
-WITH_INTERVAL = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "nll")
-HEADLINE = (*WITH_INTERVAL, "ece")
+BOOTSTRAPPED = ("precision_macro", "recall_macro", "f1_macro", "nll")
+HEADLINE = ("accuracy", *BOOTSTRAPPED, "ece")
 NUM_CALIBRATED = 200  # simulations behind `ece_chance`
 ALL = slice(None)
 DIGITS = 6
@@ -78,19 +78,21 @@ def compute_metrics(
     chance = calibration_error_by_chance(
         predictions.confidence, config.num_bins, NUM_CALIBRATED, config.seed
     )
-    metrics |= {"ece_chance": round(chance, DIGITS)} | bootstrap_intervals(predictions, config)
+    metrics |= {"ece_chance": round(chance, DIGITS)} | measure_accuracy(predictions)
+    metrics |= bootstrap_intervals(predictions, config)
     return metrics | {"per_class": per_class_metrics(predictions, classes)}
 
 
-def measure_production(predictions: Predictions, config: EvaluateConfig) -> dict[str, Any] | None:
+def measure_production(predictions: Predictions) -> dict[str, Any] | None:
     """Measure the images from feedback; None if there are none."""
     if not len(predictions):
         return None
-    return {
-        "num_images": len(predictions),
-        "accuracy": round(float(predictions.correct.mean()), DIGITS),
-        "accuracy_ci95": bootstrap_intervals(predictions, config)["accuracy_ci95"],
-    }
+    return {"num_images": len(predictions)} | measure_accuracy(predictions)
+
+
+def measure_accuracy(predictions: Predictions) -> dict[str, Any]:
+    """Return the accuracy and its interval."""
+    return accuracy_with_interval(int(predictions.correct.sum()), len(predictions))
 
 
 def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) -> dict[str, float]:
@@ -113,7 +115,10 @@ def headline_metrics(predictions: Predictions, num_bins: int, rows: Rows = ALL) 
 
 
 def accuracy_with_interval(num_correct: int, num_images: int) -> dict[str, Any]:
-    """Return the accuracy and its 95 % Wilson interval: Wilson 1927, doi:10.2307/2276774."""
+    """Return the accuracy and its 95 % Wilson interval: Wilson 1927, doi:10.2307/2276774.
+
+    Where all images are right, a bootstrap would say that the accuracy is 1, however few they are.
+    """
     found = binomtest(num_correct, num_images)
     low, high = found.proportion_ci(method="wilson")
     return {
@@ -151,7 +156,7 @@ def per_class_metrics(
 
 
 def bootstrap_intervals(predictions: Predictions, config: EvaluateConfig) -> dict[str, list[float]]:
-    """Return the 95 % percentile bootstrap interval of each of `WITH_INTERVAL` (Efron 1979).
+    """Return the 95 % percentile bootstrap interval of each of `BOOTSTRAPPED` (Efron 1979).
 
     The same seed gives the same intervals.
 
@@ -166,4 +171,4 @@ def bootstrap_intervals(predictions: Predictions, config: EvaluateConfig) -> dic
         values.append(list(headline_metrics(predictions, config.num_bins, rows).values()))
     intervals = np.percentile(values, [2.5, 97.5], axis=0).round(DIGITS).T  # (6, 2)
     rows_by_name = dict(zip(HEADLINE, intervals.tolist(), strict=True))
-    return {f"{name}_ci95": rows_by_name[name] for name in WITH_INTERVAL}
+    return {f"{name}_ci95": rows_by_name[name] for name in BOOTSTRAPPED}

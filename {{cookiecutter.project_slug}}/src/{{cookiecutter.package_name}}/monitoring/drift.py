@@ -6,6 +6,7 @@ Black-box shift detection: two-sample tests on the model's softmax outputs, whic
 
 import argparse
 import math
+import os
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from .window import read_window
 
 ALPHA = 0.01  # of runs on an unshifted stream that raise an alarm, over all tests of a run
 POWER = 0.8  # of the shifts that the tests are said to see
-MIN_IMAGES = 100  # fewer would show the coarsest shift alone
+MIN_IMAGES = 100  # different ones; fewer would show the coarsest shift alone
 MIN_EXPECTED = 5  # images of a class in the chi-square test (Cochran 1954)
 
 
@@ -96,17 +97,34 @@ def visible_distance(num_reference: int, num_window: int, num_tests: int) -> flo
     return min(1.0, z * math.sqrt(1 / num_reference + 1 / num_window))
 
 
+def start_of(days: str) -> datetime:
+    """Return when a window began that ends now.
+
+    Raises:
+        UserError: it is no number of days that has been.
+    """
+    now = datetime.now(UTC)
+    try:
+        since = now - timedelta(days=float(days))
+    except (ValueError, OverflowError):
+        since = now
+    if since >= now:
+        raise UserError(f"DAYS has to be a number of days above 0, such as 7, and not {days!r}")
+    return since
+
+
 def main() -> None:
     """Write build/drift/report.md and drift.png; exit with 1 for drift, and with 2 for an error."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--days", type=float, default=1, help="of the window (%(default)s)")
+    days = os.environ.get("DAYS", "1")
+    parser.add_argument("--days", default=days, help="of the window (DAYS, or 1)")
     parser.add_argument("--max-images", type=int, default=5000, help="to draw (%(default)s)")
     arguments, settings = parser.parse_args(), Settings()
+    since = start_of(arguments.days)
     if not (settings.model_dir / REFERENCE_FILE).exists():
         raise UserError(f"{settings.model_dir / REFERENCE_FILE} not found: run the pipeline first")
     metadata = ModelMetadata.load(settings.model_dir)
     reference = load_reference(settings.model_dir)
-    since = datetime.now(UTC) - timedelta(days=arguments.days)
     window = read_window(settings.database_url, metadata.sha256, since, arguments.max_images)
     samples = reference, window.sample
     tests = []

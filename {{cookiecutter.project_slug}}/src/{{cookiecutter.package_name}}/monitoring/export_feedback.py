@@ -2,18 +2,17 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..data.image_folder import folder_name
-from ..files import fresh_folder, write_json, write_text
+from ..errors import UserError
+from ..files import fresh_folder, reading, write_json, write_text
 from ..paths import FEEDBACK_EXPORT
 from ..reporting.render import render
 from ..serving.records import connect, labelled_images
 from ..serving.settings import Settings
+from ..stages._main import run_main
 
 SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".webp"}
 LIST = "feedback.json"
@@ -41,7 +40,12 @@ def export_feedback(database_url: str, folder: Path) -> list[Correction]:
     """Write every kept image with feedback to `folder`, which is emptied before.
 
     Of several labels for one image, the last counts.
+
+    Raises:
+        UserError: `folder` has something else than an earlier export.
     """
+    if folder.exists() and not (folder / LIST).exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} has files that are no exported feedback: choose another folder")
     with fresh_folder(folder) as scratch:
         return _write(database_url, scratch)
 
@@ -63,8 +67,14 @@ def _write(database_url: str, folder: Path) -> list[Correction]:
 
 
 def read_corrections(folder: Path) -> list[Correction]:
-    """Read what `export_feedback` has listed."""
-    return [Correction(**row) for row in json.loads((folder / LIST).read_text(encoding="utf-8"))]
+    """Read what `export_feedback` has listed.
+
+    Raises:
+        BrokenFileError: it is something else.
+    """
+    with reading(folder / LIST):
+        rows = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        return [Correction(**row) for row in rows]
 
 
 def main() -> None:
@@ -72,13 +82,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=FEEDBACK_EXPORT)
     folder = parser.parse_args().folder
-    try:
-        corrections = export_feedback(Settings().database_url, folder)
-    except SQLAlchemyError as error:
-        sys.exit(f"error: the database cannot be read: {error}")
+    corrections = export_feedback(Settings().database_url, folder)
     print(f"{len(corrections)} images with feedback: look through {folder / 'index.html'}, then")
     print('`make accept-feedback`, with EXCEPT="<id> <id>" for those that are wrong')
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

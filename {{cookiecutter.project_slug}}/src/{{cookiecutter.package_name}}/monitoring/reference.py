@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from ..files import read_json, write_text
+from ..files import read_json, reading, write_text
 
 REFERENCE_FILE = "reference.json"
 PIXELS = ("brightness", "contrast")
@@ -33,5 +33,12 @@ def save_reference(folder: Path, sample: FloatArray, classes: tuple[str, ...]) -
 
 
 def load_reference(folder: Path) -> FloatArray:
-    """Read the sample that `save_reference` wrote."""
-    return np.array(read_json(folder / REFERENCE_FILE)["rows"])
+    """Read the sample that `save_reference` wrote.
+
+    Raises:
+        BrokenFileError: it is not what `save_reference` wrote.
+    """
+    content = read_json(folder / REFERENCE_FILE)
+    with reading(folder / REFERENCE_FILE):
+        sample = np.array(content["rows"], dtype=np.float64)
+        return sample.reshape(len(sample), len(content["columns"]))

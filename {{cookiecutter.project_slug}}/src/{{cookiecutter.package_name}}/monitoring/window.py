@@ -22,7 +22,8 @@ class Window:
     """Predictions of one model since some time.
 
     Attributes:
-        sample: as in reference.py, of all or of as many as were asked for, drawn at random.
+        sample: as in reference.py, of all or of as many as were asked for, drawn at random. Of
+            equal predictions, which are those of one image sent again and again, one counts.
         num_stored: how many there are. num_others: those of other models.
         num_labelled, num_correct: predictions with feedback, and those that it confirms.
     """
@@ -68,11 +69,14 @@ def _read(
     counts = counts.group_by(row.model_sha256)
     by_model = {found[0]: found[1] for found in connection.execute(counts)}
     wanted = is_recent & (row.model_sha256 == model)
+    # As text, since PostgreSQL's JSON cannot be compared.
+    probabilities = sa.cast(row.probabilities, sa.Text)
+    different = sa.select(probabilities, row.pixel_mean, row.pixel_std).where(wanted).distinct()
     # The database keeps no more rows than the limit while it sorts.
-    drawn = sa.select(row.probabilities, row.pixel_mean, row.pixel_std).where(wanted)
-    drawn = drawn.order_by(sa.func.random()).limit(max_images)
+    drawn = sa.select(different.subquery()).order_by(sa.func.random()).limit(max_images)
     rows = connection.execution_options(yield_per=500).execute(drawn)
-    sample = np.array([np.array([*found[0], *found[1:]]) for found in rows]).round(DIGITS)
+    sample = np.array([np.array([*orjson.loads(found[0]), *found[1:]]) for found in rows])
+    sample = sample.round(DIGITS)
     newest = sa.select(sa.func.max(feedback.c.number)).group_by(feedback.c.prediction_id)
     labelled = (
         sa.select(sa.func.count(), sa.func.count().filter(is_correct))

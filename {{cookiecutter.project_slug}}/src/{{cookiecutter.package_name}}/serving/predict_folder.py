@@ -22,6 +22,7 @@ from .predictor import Predictor
 from .settings import Settings
 
 COLUMNS = ("file", "label", "confidence", "model", "error")
+HEADER = ",".join(COLUMNS).encode() + b"\n"
 BATCH_SIZE = 64
 
 Row = tuple[str, str, str, str, str]
@@ -34,11 +35,14 @@ def predict_folder(folder: Path, output: Path, model_dir: Path) -> tuple[int, in
         How many rows there are, and how many of them are of broken images.
 
     Raises:
-        UserError: the rows that are there were written for another model.
+        UserError: the rows that are there were written for another model, or by something else.
     """
     sha256 = Predictor.load(model_dir, 1).metadata.sha256
     output.touch()
     with output.open("rb+") as file:  # without a last line that a kill has cut off
+        if not HEADER.startswith(file.readline()):
+            raise UserError(f"{output} is not from this command: choose another file")
+        file.seek(0)
         file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
     # surrogateescape: on Linux, the name of a file may be any bytes
     with output.open("r+", encoding="utf-8", errors="surrogateescape", newline="") as table:
@@ -47,7 +51,7 @@ def predict_folder(folder: Path, output: Path, model_dir: Path) -> tuple[int, in
             is_broken[row["file"]] = bool(row["error"])
             if row["model"] != sha256[:12]:
                 raise UserError(f"{output} has predictions of another model: choose another file")
-        images = (file for file in folder.rglob("*") if is_image(file))
+        images = (file for file in folder.rglob("*") if is_image(file) and file.is_file())
         left = sorted({file.relative_to(folder).as_posix() for file in images} - is_broken.keys())
         writer = csv.writer(table, lineterminator="\n")
         if not is_broken:

@@ -14,8 +14,8 @@ from ..evaluation.corruptions import measure_corruptions
 from ..evaluation.metrics import (
     DIGITS,
     Predictions,
-    bootstrap_intervals,
     compute_metrics,
+    measure_accuracy,
     measure_production,
 )
 from ..evaluation.paired import paired_interval
@@ -73,7 +73,7 @@ def main() -> None:
             "num_parameters": count_parameters(network),
             **_compare_with_trained(original, trained, config),
         }
-    metrics["production"] = measure_production(predictions.only(from_feedback), config.evaluate)
+    metrics["production"] = measure_production(predictions.only(from_feedback))
     # The gate compares two models image by image only if they were tested on the same images.
     metrics["test_hash"] = f"sha256:{sha256([test.images.data, test.labels.data])}"
     if config.evaluate.test_time_augmentation:
@@ -113,12 +113,8 @@ def _compare_with_trained(
 def _measure_tta(model: nn.Module, test: Split, config: Config) -> dict[str, Any]:
     shifted, mirrored = config.train.crop_padding > 0, config.train.horizontal_flip
     logits = predict_tta(model, test.images, shifted=shifted, mirrored=mirrored)
-    predictions = Predictions(logits, test.labels)
-    return {
-        "num_copies": (3 if shifted else 1) * (2 if mirrored else 1),
-        "accuracy": round(float(predictions.correct.mean()), DIGITS),
-        "accuracy_ci95": bootstrap_intervals(predictions, config.evaluate)["accuracy_ci95"],
-    }
+    num_copies = (3 if shifted else 1) * (2 if mirrored else 1)
+    return {"num_copies": num_copies} | measure_accuracy(Predictions(logits, test.labels))
 
 
 def _write_predictions(

@@ -3,16 +3,19 @@
 import argparse
 import sys
 
-from ..config import load_config
-from ..data.dataset import load_split
+from ..config import CompressConfig, load_config
+from ..data.dataset import load_from_feedback, load_split
 from ..errors import UserError
 from ..evaluation.champion import DEFAULT_CHAMPION, Earlier, find_best, find_champion, read_result
+from ..evaluation.evidence import check_accuracy, check_predictions
 from ..evaluation.gate import Result, judge
 from ..evaluation.paired import Flags
 from ..evaluation.slices import weak_slices
 from ..files import write_text
-from ..paths import EVALUATION, PREDICTIONS, PREPARED, VERDICT
+from ..metadata import MODEL_FILE
+from ..paths import EVALUATION, MODEL, PREDICTIONS, PREPARED, VERDICT
 from ..reporting.render import render
+from ..serving.predictor import Predictor
 from ._main import run_main
 
 
@@ -23,6 +26,7 @@ def main() -> None:
     candidate = read_result(None)
     if candidate is None:
         raise UserError(f"{EVALUATION} or {PREDICTIONS} not found: run `dvc repro evaluate` first")
+    _check(candidate, config.compress)
     champion, note = find_champion(revision, candidate)
     notes = [note]
     earlier: dict[str, Flags] = {}
@@ -53,6 +57,15 @@ def main() -> None:
     print(text, end="")
     write_text(VERDICT, text)
     sys.exit(0 if passed else 1)
+
+
+def _check(candidate: Result, compress: CompressConfig) -> None:
+    """Believe a result only if it is that of its model, which is run where it is there."""
+    check_accuracy(candidate)
+    if (MODEL / MODEL_FILE).exists():
+        predictor, test = Predictor.load(MODEL, num_threads=1), load_split(PREPARED, "test")
+        from_feedback = load_from_feedback(PREPARED, "test")
+        check_predictions(candidate, predictor, test, from_feedback, compress)
 
 
 def _add(

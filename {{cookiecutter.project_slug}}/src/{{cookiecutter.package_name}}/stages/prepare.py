@@ -1,7 +1,7 @@
 """Stage 2: decode, resize and split the images into `data/prepared/`."""
 
 from ..config import load_config
-from ..data.image_folder import add_feedback
+from ..data.image_folder import LINK, add_feedback
 from ..data.prepare import prepare
 from ..data.sources import READERS
 from ..paths import FEEDBACK, PREPARED, RAW
@@ -21,8 +21,9 @@ def main() -> None:
             print(f"  {file}: {reason}")
     if info.num_copies:
         print(f"{info.num_copies} copies of other images were left out")
-    for suffix, count in info.ignored.items():
-        print(f"{count} files with the suffix {suffix!r} were left out: convert them to be used")
+    for kind, count in info.ignored.items():
+        what = f"convert files with the suffix {kind!r}" if kind != LINK else f"copy each {kind}"
+        print(f"{count} files were left out: {what}, to be used")
     for split, counts in info.counts.items():
         if missing := [name for name, count in counts.items() if not count]:
             print(f"no image of {', '.join(missing)} is in the {split} split: add images")

@@ -85,10 +85,14 @@ def _log(live: Live, epoch: EpochResult) -> None:
     live.make_summary()
 
 
-if __name__ == "__main__":
+def _main_or_stop() -> None:
     try:
-        run_main(main)
+        main()
     except TrainingStoppedError:
         print("stopped by SIGTERM; the state is saved, and the same command continues")
         exit_without_cleanup(EXIT_CODE)
+
+
+if __name__ == "__main__":
+    run_main(_main_or_stop)
     exit_without_cleanup(0)
