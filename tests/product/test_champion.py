@@ -136,6 +136,20 @@ def test_many_small_drops_are_compared_with_the_best_of_all(champion: str) -> No
     assert recent.result.metrics["accuracy"] == 0.896
 
 
+def test_a_commit_with_broken_results_is_passed_over(champion: str) -> None:
+    for text in ("{", "[]", "{}", '{"accuracy": "good"}', '{"accuracy": NaN}', '{"accuracy": 7}'):
+        Path("metrics/evaluation.json").write_text(text, encoding="utf-8")
+        commit(text)
+    Path("metrics/evaluation.json").write_bytes(b"\xff")
+    commit("No text")
+    write_result(0.9)
+    Path("reports/predictions.csv").write_text("index\n0\n", encoding="utf-8")
+    commit("The best one, without its predictions")
+    found = find_best("main", since=None)
+    assert found is not None
+    assert found.commit == champion
+
+
 def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(
     champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

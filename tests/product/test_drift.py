@@ -183,6 +183,22 @@ def test_few_images_and_those_of_other_models_decide_nothing(
 
 
 @pytest.mark.usefixtures("reference")
+def test_an_image_that_is_sent_a_thousand_times_is_one_observation(
+    predict: Callable[[Images], FloatArray], model_dir: Path, database: str, tmp_path: Path
+) -> None:
+    model = ModelMetadata.load(model_dir).sha256
+    sample = predict(stream(300))
+    store(database, np.repeat(sample[:1], 1000, axis=0), model=model)
+    few = drift(tmp_path, model_dir, database)
+    assert few.stdout.startswith("## Drift: too few images to tell\n\n1,000 predictions")
+    assert "of which 1 different ones were drawn at random" in few.stdout
+    store(database, sample, model=model, start=1000)
+    same = drift(tmp_path, model_dir, database)
+    assert (same.returncode, same.stderr) == (0, "")
+    assert same.stdout.startswith("## Drift: none found\n\n1,300 predictions")
+
+
+@pytest.mark.usefixtures("reference")
 def test_reading_changes_nothing_and_creates_nothing(
     predict: Callable[[Images], FloatArray], model_dir: Path, tmp_path: Path
 ) -> None:

@@ -57,6 +57,16 @@ def test_a_later_label_leaves_no_earlier_export_behind(database: str, tmp_path: 
     assert files(export) == [f"5/{IDS[1]}.png", f"5/{IDS[2]}.png", f"7/{IDS[0]}.png"]
 
 
+def test_a_folder_of_something_else_is_not_emptied(database: str, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    export_feedback(database, tmp_path / "own")  # empty, so nothing is lost
+    (tmp_path / "own/feedback.json").unlink()
+    before = files(tmp_path / "own")
+    with pytest.raises(UserError, match="own has files that are no exported feedback"):
+        export_feedback(database, tmp_path / "own")
+    assert files(tmp_path / "own") == before
+
+
 def test_the_sheet_shows_image_labels_confidence_and_who_said_so(
     database: str, tmp_path: Path
 ) -> None:
