@@ -61,7 +61,8 @@ def _copy_image_folder(source: Path, target: Path) -> None:
             f"with images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it"
         )
     for image in images:
-        copy = target / image.relative_to(source)
+        # Under a name that is text, since DVC takes no other.
+        copy = target / image.relative_to(source).with_name(escape(image.name))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, copy)
     ignored = Counter(escape(file.suffix.lower()) for file in files if not is_image(file))

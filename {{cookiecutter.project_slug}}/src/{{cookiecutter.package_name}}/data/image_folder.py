@@ -18,8 +18,12 @@ LINK = "link that leads out of the folder"  # counted there, beside suffixes
 
 
 def class_files(folder: Path) -> list[Path]:
-    """List all files below the class folders, but for hidden ones, always in the same order."""
-    return sorted(
+    """List all files below the class folders, but for hidden ones, always in the same order.
+
+    Raises:
+        UserError: a folder has a name that no text can hold.
+    """
+    files = sorted(
         file
         for file in folder.glob("*/**/*")
         if file.is_file()
@@ -27,6 +31,10 @@ def class_files(folder: Path) -> list[Path]:
             part.startswith(".") or part in NO_CLASSES for part in file.relative_to(folder).parts
         )
     )
+    for parent in {file.parent.relative_to(folder) for file in files}:
+        if escape(str(parent)) != str(parent):
+            raise UserError(f"folder {str(parent)!r}: rename it, to one line of text in UTF-8")
+    return files
 
 
 def is_image(file: Path) -> bool:
@@ -41,7 +49,7 @@ def read_image_folder(folder: Path) -> RawDataset:
     split, which is kept.
 
     Raises:
-        UserError: there is only one class, or a folder `val` without `test`, or a class has a name
+        UserError: there is only one class, or a folder `val` without `test`, or a folder has a name
             that no text can hold.
     """
     files = class_files(folder)
@@ -61,8 +69,6 @@ def read_image_folder(folder: Path) -> RawDataset:
     classes = tuple(sorted(set(names)))
     if len(classes) < 2:
         raise UserError(f"only one class folder, {classes[0]!r}: a classifier needs at least two")
-    if unusable := [name for name in classes if escape(name) != name]:
-        raise UserError(f"class folder {unusable[0]!r}: rename it, to one line of text in UTF-8")
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[name] for name in names])
     counted = folder / IGNORED
