@@ -9,8 +9,10 @@ import argparse
 import base64
 import io
 import json
+import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from .report import write
 
 NUM_IMAGES = 1000
 NUM_PHOTOGRAPHS = 50
+NUM_VISITS = 5
+# Lighthouse's "slow 4G": 1.6 Mbit/s down, 750 kbit/s up, 150 ms
+PHONE = {"offline": False, "latency": 150, "downloadThroughput": 2e5, "uploadThroughput": 93_750}
 QUICK = {"fashion-mnist": "prepare.limit=5000 train.epochs=3 gate.min_accuracy=0.5", "digits": ""}
 # Runs the page's own code on an image, and gives the probabilities by class.
 CLASSIFY = """async ([image, type]) => {
@@ -52,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the official files")
     data: Path = parser.parse_args().data
-    rows = []
+    rows, loads = [], []
     for dataset, parameters in QUICK.items():
         with generated({"dataset": dataset}) as project, served_folder(data) as url:
             if parameters:
@@ -60,6 +65,15 @@ def main() -> None:
             env = {"DATA_SOURCE_URL": url} if dataset == "fashion-mnist" else {}
             measure(project, "make", "repro", "site", env=env)
             rows += [[dataset, *row] for row in _compare(project)]
+            first, later = load_seconds(project)
+            loads.append([dataset, f"{first:.0f}", f"{later:.1f}"])
+    write(
+        "site-load",
+        f"Seconds until the model is ready: 1.6 Mbit/s, 150 ms, {NUM_VISITS} later visits",
+        "python -m benchmarks.site --data FOLDER",
+        ["data set", "first visit", "later visits, median"],
+        loads,
+    )
     write(
         "site",
         "The model in the browser (ONNX Runtime Web) beside the service's predictor",
@@ -67,6 +81,29 @@ def main() -> None:
         ["data set", "images", "number", "other label", "largest difference of a probability"],
         rows,
     )
+
+
+def load_seconds(project: Path) -> tuple[float, float]:
+    """How long it takes until the model is ready, on a phone's network.
+
+    Returns:
+        Seconds of the first visit, and of one with the runtime in the browser's cache.
+    """
+    times = []
+    with served_folder(project / "build/site") as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(**playwright.devices["Pixel 5"])
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.send("Network.emulateNetworkConditions", PHONE)
+        for _ in range(1 + NUM_VISITS):
+            start = time.perf_counter()
+            page.goto(url)
+            page.get_by_text("ready", exact=True).wait_for(timeout=300_000)
+            times.append(time.perf_counter() - start)
+            page.goto("about:blank")
+        browser.close()
+    return times[0], statistics.median(times[1:])
 
 
 def _compare(project: Path) -> list[list[str]]:

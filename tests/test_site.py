@@ -1,6 +1,8 @@
 """`make site` in a real Chromium, from a subfolder of a static host, as on GitHub Pages."""
 
+import base64
 import contextlib
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +10,17 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from benchmarks.site import compare, photographs
 from scripts.screenshot import draw_three
 
-from .conftest import Bake
+from .conftest import SCRIPTS, Bake, inside
 from .pictures import png
 from .servers import http_folder
 from .test_page import SERIOUS, context_of
+from .test_pipeline import repro, small_bake
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
@@ -97,6 +101,73 @@ def test_photographs_are_scaled_as_the_service_does_it(page: Page, site: Path) -
     difference, num_other = compare(page, site.parent.parent, PYTHON, photographs(3))
     assert difference < 0.02  # decoders of JPEG differ by a shade
     assert num_other == 0
+
+
+def test_a_bar_shows_how_much_of_the_model_has_arrived(browser: Browser, url: str) -> None:
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        held: list[Route] = []
+        page.route("**/*.wasm", lambda route: held.append(route))
+        page.goto(url)
+        progress = page.locator("#progress")
+        page.wait_for_function("() => document.getElementById('progress').value > 0")  # the model
+        assert progress.evaluate("bar => bar.value < bar.max")
+        expect(progress).to_be_visible()
+        expect(page.locator("#status")).to_have_text("loading the model")
+        held[0].continue_()
+        expect(page.locator("#status")).to_have_text("ready")
+        expect(progress).to_be_hidden()
+
+
+def colours(name: str, number: int, size: tuple[int, int]) -> bytes:
+    """A JPEG of smooth random colours, of which one is strong."""
+    random = np.random.default_rng(number)
+    patches = random.integers(0, 120, (6, 8, 3), dtype=np.uint8)
+    patches[..., ["red", "green", "blue"].index(name)] += 120
+    buffer = io.BytesIO()
+    Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def own_site(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of a model of the user's own images, in two folders."""
+    changes: dict[str, dict[str, object]] = {
+        "prepare": {"image_size": 32},
+        "train": {"epochs": 4, "crop_padding": 0},
+    }
+    project = small_bake(tmp_path_factory.mktemp("own"), "image-folder", changes)
+    for name in ("blue", "red"):
+        folder = project.path / "data/images" / name
+        folder.mkdir(parents=True)
+        for number in range(100):
+            (folder / f"{number}.jpg").write_bytes(colours(name, number, (160, 120)))
+    project.run("dvc", "add", "data/images", env=inside(environment, project))
+    repro(project, environment)
+    python = environment / SCRIPTS / "python"
+    command = (python, "-m", f"{project.package}.site.build")
+    project.run(*command, env=inside(environment, project))
+    return project.path / "build/site"
+
+
+def test_a_photograph_is_dropped_on_the_site_of_the_users_own_images(
+    browser: Browser, own_site: Path
+) -> None:
+    drop = """async (image) => {
+        const bytes = Uint8Array.from(atob(image), (byte) => byte.charCodeAt(0));
+        const files = new DataTransfer();
+        files.items.add(new File([bytes], "holiday.jpg", { type: "image/jpeg" }));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+    }"""
+    with http_folder(own_site) as host, contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(host)
+        expect(page.locator("#status")).to_have_text("ready")
+        for name in ("red", "blue"):
+            photograph = colours(name, 12345, (1600, 1200))
+            page.evaluate(drop, base64.b64encode(photograph).decode())
+            expect(page.locator("#label")).to_have_text(name)
+        expect(page.locator("#resolution")).to_contain_text("32")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
