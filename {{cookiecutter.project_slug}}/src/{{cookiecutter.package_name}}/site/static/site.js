@@ -26,12 +26,12 @@ async function start() {
 }
 
 // Get files, and show how much of them has arrived.
-async function receive(urls) {
-  const responses = await Promise.all(urls.map((url) => fetch(url)));
+function receive(urls) {
   const progress = $("progress");
   // What a server compresses arrives as more bytes than it says; sizes are the builder's.
   progress.max = Number(progress.dataset.bytes);
-  return Promise.all(responses.map(async (response) => {
+  return Promise.all(urls.map(async (url) => {
+    const response = await fetch(url);
     const parts = [];
     for (const reader = response.body.getReader(); ;) {
       const { done, value } = await reader.read();
