@@ -1,5 +1,6 @@
 """From a push to an answering container: real Docker, registry, SSH server and workflow runs."""
 
+import fcntl
 import json
 import os
 import re
@@ -55,6 +56,9 @@ class Released:
         variables = {key: value for key, value in self.target.env.items() if key not in secrets}
         result = act(self.project, RELEASE, variables | {"DEPLOY": "yes"}, secrets)
         assert result.returncode == 0, result.stdout[-5000:] + result.stderr
+        # What is released is the artifact of the one job that runs the pipeline.
+        assert len(re.findall(r"Success - Main make repro\b", result.stdout)) == 1
+        assert result.stdout.count("Running stage 'train'") <= 1
         return self.project.run("git", "rev-parse", "HEAD").stdout.strip()
 
     def model(self) -> dict[str, str]:
@@ -153,6 +157,17 @@ def test_versions_change_places_without_a_failed_request(released: Released) -> 
         project.run("make", "rollback", env=released.target.env)
         assert released.model()["sha256"] == old
     assert set(answers) == {old, new}
+
+
+def test_two_deployments_at_once_exclude_each_other(released: Released) -> None:
+    before = released.model()
+    with (released.target.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        env = released.target.env | {"IMAGE": released.image}
+        failed = released.project.run("make", "deploy", env=env, check=False)
+    assert failed.returncode != 0
+    assert "Another deployment is under way on this host." in failed.stderr
+    assert released.model() == before
 
 
 def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(released: Released) -> None:

@@ -179,7 +179,7 @@ def test_fashion_mnist_from_its_official_files(environment: Path, tmp_path: Path
     assert metrics["accuracy"] > 0.6  # chance is 0.1
     tta = metrics["test_time_augmentation"]
     assert tta["num_copies"] == 3
-    assert tta["accuracy_ci95"] != metrics["accuracy_ci95"]
+    assert tta["accuracy"] > 0.6
     assert "With test-time augmentation, which the service does not do" in project.read(
         "docs/model-card.md"
     )

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from ..errors import UserError
+from ..errors import BrokenFileError, UserError
 from ..files import sha256_of
 from ..metadata import METADATA_FILE, MODEL_FILE, ModelMetadata
 
@@ -79,5 +79,7 @@ def _load_metadata(folder: Path) -> ModelMetadata:
     except FileNotFoundError:
         message = f"{folder / METADATA_FILE} not found: run the pipeline, or set MODEL_DIR"
         raise ModelError(message) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder / METADATA_FILE} is broken: {error!r}") from None
+    except BrokenFileError as error:
+        raise ModelError(str(error)) from None
+    except OSError as error:
+        raise ModelError(f"{folder / METADATA_FILE} cannot be read: {error}") from None
