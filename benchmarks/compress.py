@@ -7,6 +7,7 @@ FOLDER holds the four official files. The pipeline runs up to the export, and `m
 
 import argparse
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ CHOICES = {
     "resnet": {
         "none": "compress.student_width=null",
         "distillation into the CNN": "compress.student_width=16",
-        "pruning to width 12": "compress.student_width=null compress.pruned_width=12",
     },
 }
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ def main() -> None:
                 set_params(project, parameters)
                 rows += measure_choice(project, url, model, method)
                 table(rows, epochs)
-    plot(rows)
+                plot()
 
 
 def set_params(project: Path, parameters: str) -> None:
@@ -118,20 +118,31 @@ def table(rows: list[Row], epochs: int) -> None:
     )
 
 
-def plot(rows: list[Row]) -> None:
-    """Draw the change of accuracy over the size."""
+def plot() -> None:
+    """Draw the change of accuracy over the size, as the table has them."""
+    text = (RESULTS / "compress.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1:] for line in text.splitlines() if line.startswith("|")]
     plt.rcParams["svg.hashsalt"] = "compress"
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for row in rows:
-        mean, low, high = difference(row, rows)
-        color = "C0" if row["model"] == "cnn" else "C1"
-        size = row["bytes"] / 1000
-        axes.errorbar(size, mean, [[mean - low], [high - mean]], fmt="o", color=color, capsize=3)
-        label = f"{row['model']}: {row['method']}"
-        axes.annotate(label, (size, mean), (4, 4), textcoords="offset points", fontsize=7)
+    for model, method, size, *_, change, _, _ in lines[2:]:
+        numbers = [float(number) for number in re.findall(r"[+-]\d+\.\d+", change)]
+        if not numbers:
+            continue  # what the others are compared with
+        mean, low, high = numbers
+        color = "C0" if model.strip() == "cnn" else "C1"
+        kilobytes = float(size.replace(",", ""))
+        axes.errorbar(
+            kilobytes, mean, [[mean - low], [high - mean]], fmt="o", color=color, capsize=3
+        )
+        label = f"{model.strip()}: {method.strip()}"
+        axes.annotate(label, (kilobytes, mean), (5, 4), textcoords="offset points", fontsize=7)
     axes.axhline(-0.5, color="grey", linestyle=":")
     axes.set(xscale="log", xlabel="size of the ONNX file, KB", ylabel="change of accuracy, points")
+    axes.set_xlim(50, 900)
+    axes.set_xticks([60, 100, 200, 300, 500], ["60", "100", "200", "300", "500"])
+    axes.minorticks_off()
     figure.savefig(RESULTS / "compress.svg", metadata={"Date": None})
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -130,8 +130,23 @@ def site() -> list[str]:
     return ["probabilities to the sixth digit", f"probabilities within {photographs:.1e}"]
 
 
+def compress() -> list[str]:
+    found = row("compress", "resnet", "distillation into the CNN, int8")
+    change = found["difference in points (95 % paired interval)"]
+    return [f"{found['size']} of its size", f"{change} points"]
+
+
+def test_the_page_on_compression_has_the_tables_figures() -> None:
+    page = (ROOT / "{{cookiecutter.project_slug}}/docs/compression.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1:-1] for line in page.splitlines() if "int8 | " in line]
+    found = {(cells[3].strip(), cells[4].strip(), cells[7].strip()) for cells in rows("compress")}
+    said = [tuple(cell.strip() for cell in cells[2:]) for cells in lines]
+    assert len(said) == 5
+    assert set(said) <= found
+
+
 @pytest.mark.parametrize(
-    "phrases", [training, processes, memory, others, serving, loop, attacks, site]
+    "phrases", [training, processes, memory, others, serving, loop, attacks, site, compress]
 )
 def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> None:
     for phrase in phrases():
