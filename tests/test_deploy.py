@@ -404,3 +404,45 @@ def test_an_overlay_names_the_image_by_digest(
     assert [container["image"] for container in pod["containers"]] == [image]
     namespaces = {part["metadata"].get("namespace") for part in parts.values()} - {None}
     assert namespaces == {parts["Namespace"]["metadata"]["name"]}
+
+
+# Stands in for a cluster, whose pods never become ready; the words are kubectl's own.
+CLUSTER = """#!/bin/sh
+case "$*" in
+  kustomize*) exec {kubectl} "$@" ;;
+  *"rollout status"*) exit 1 ;;
+  *"rollout undo"*)
+    [ {revisions} -gt 1 ] && exit 0
+    echo "error: no rollout history found for deployment" >&2
+    exit 1 ;;
+  *logs*) echo "[pod/a] metadata.json not found" ;;
+  *) cat > /dev/null ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("revisions", "message"),
+    [
+        (1, "did not become ready in 1 s, and there is no version before it to go back to."),
+        (2, "error: Rolled back: {image} did not become ready in 1 s."),
+    ],
+)
+def test_a_rollout_that_fails_on_kubernetes_says_whether_there_was_a_version_before(
+    revisions: int, message: str, choice: Choice, environment: Path, tmp_path: Path
+) -> None:
+    kubectl = shutil.which("kubectl") or missing("kubectl is not installed")
+    project = choice("kubernetes").copy(tmp_path)
+    cluster = tmp_path / "bin/kubectl"
+    cluster.parent.mkdir()
+    cluster.write_text(CLUSTER.format(kubectl=kubectl, revisions=revisions), encoding="utf-8")
+    cluster.chmod(0o755)
+    image = f"ghcr.io/ana/my-project@sha256:{'a' * 64}"
+    path = f"{cluster.parent}{os.pathsep}{clean_environment()['PATH']}"
+    env = {"PATH": path, "IMAGE": image, "DEPLOY_TIMEOUT": "1"}
+    failed = project.run(
+        environment / "bin/python", "-B", "-m", "deploy", "deploy", env=env, check=False
+    )
+    assert failed.returncode == 1
+    assert message.format(image=image) in failed.stderr
+    assert "[pod/a] metadata.json not found" in failed.stderr
