@@ -63,35 +63,60 @@ def run(project: Path, stage: str, parameters: str = "") -> subprocess.Completed
     )
 
 
-def test_the_gate_stops_a_planted_weak_slice_and_lets_its_like_without_it_through(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What the stages read, in a folder of its own."""
     for name in READ:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_images_from_feedback_are_in_no_slice_and_in_no_augmented_accuracy(project: Path) -> None:
+    prepared = project / "data/prepared"
+    images, from_feedback = (
+        np.load(prepared / f"test_{name}.npy") for name in ("images", "from_feedback")
+    )
+    images[:40], from_feedback[:40] = 255, True  # nobody can tell what they are
+    np.save(prepared / "test_images.npy", images)
+    np.save(prepared / "test_from_feedback.npy", from_feedback)
+    parameters = "robustness.slices=true evaluate.test_time_augmentation=true"
+    assert run(project, "set_params", parameters).returncode == 0
+    assert run(project, "evaluate").returncode == 0
+    metrics = json.loads((project / "metrics/evaluation.json").read_text(encoding="utf-8"))
+    classes = [found for found in metrics["slices"] if found["attribute"] == "class"]
+    assert sum(found["num_images"] for found in classes) == metrics["num_test"]
+    assert metrics["num_test"] == len(images) - 40
+    assert metrics["test_time_augmentation"]["accuracy"] > metrics["accuracy"] - 0.05
+    assert metrics["production"]["accuracy"] < 0.5
+
+
+def test_the_gate_stops_a_planted_weak_slice_and_lets_its_like_without_it_through(
+    project: Path,
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     parameters = "robustness.slices=true robustness.max_slice_drop=0.2 "
     parameters += "evaluate.bootstrap_samples=100"
-    assert run(tmp_path, "set_params", parameters).returncode == 0
+    assert run(project, "set_params", parameters).returncode == 0
     for stage in ("evaluate", "gate"):
-        done = run(tmp_path, stage)
+        done = run(project, stage)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    file = tmp_path / "data/prepared/test_images.npy"
+    file = project / "data/prepared/test_images.npy"
     images = np.load(file)
     images[:40] = 255 - images[:40]  # a camera that gives negatives
     np.save(file, images)
-    with (tmp_path / "data/prepared/test_origins.csv").open(encoding="utf-8") as table:
+    with (project / "data/prepared/test_origins.csv").open(encoding="utf-8") as table:
         names = [row["image"] for row in csv.DictReader(table)]
     rows = [f"{name},{'old' if row < 40 else 'new'}" for row, name in enumerate(names)]
     text = "\n".join(["image,camera", *rows])
-    (tmp_path / "data/attributes.csv").write_text(text, encoding="utf-8")
-    assert run(tmp_path, "set_params", "gate.min_accuracy=0.5").returncode == 0
-    assert run(tmp_path, "evaluate").returncode == 0
-    slices = json.loads((tmp_path / "metrics/evaluation.json").read_text("utf-8"))["slices"]
+    (project / "data/attributes.csv").write_text(text, encoding="utf-8")
+    assert run(project, "set_params", "gate.min_accuracy=0.5").returncode == 0
+    assert run(project, "evaluate").returncode == 0
+    slices = json.loads((project / "metrics/evaluation.json").read_text("utf-8"))["slices"]
     assert any(found["value"] == "old" for found in slices)
-    verdict = run(tmp_path, "gate")
+    verdict = run(project, "gate")
     assert verdict.returncode == 1
     assert "**failed**: camera old, accuracy" in verdict.stdout
 
