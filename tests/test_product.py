@@ -24,9 +24,8 @@ WITH = {
     "test_tune.py": "optuna",
 }  # what only this file needs
 # These run stages after training; the others find no model but the exported one.
-AFTER_TRAINING = {
-    f"test_{name}.py" for name in ("compress", "corruptions", "slices", "temperature")
-}
+NAMES = ("compress", "corruptions", "hostile_data", "slices", "temperature", "tracking")
+AFTER_TRAINING = {f"test_{name}.py" for name in NAMES}
 MAX_LINES = 2200  # of the tests that ship: their owner has to know them
 
 pytestmark = pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 from my_project.data.dataset import load_info, load_split
 from my_project.evaluation.champion import find_best, find_champion, read_result
-from my_project.evaluation.gate import Result
+from my_project.evaluation.gate import ALPHA, Result, judge
+from my_project.evaluation.paired import visible_drop
+
+from ..test_gate import EVALUATE, GATE, make_result
 
 PROJECT = Path(__file__).parents[2]
 IMAGES = load_split(PROJECT / "data/prepared", "test").images
@@ -162,3 +166,15 @@ def test_a_project_in_a_subfolder_of_its_repository_finds_its_champion(
     assert found is not None
     assert found.result.metrics["accuracy"] == 0.9
     assert "The champion is `main`" in note
+
+
+def test_what_the_recall_of_the_smallest_class_can_show_is_said() -> None:
+    labels = np.array(["many"] * 900 + ["few"] * 100)
+    candidate = replace(make_result(1000), labels=labels, predicted=labels.copy())
+    candidate.predicted[-5:] = "many"
+    candidate.metrics["per_class"] = {"many": {"support": 900}, "none": {"support": 0}}
+    verdict = judge(candidate, {"the champion": labels == labels}, GATE, EVALUATE)
+    (comparison,) = verdict.comparisons
+    assert comparison.smallest == ("few", 100)
+    assert comparison.visible_recall_drop == visible_drop(100, 0.05, ALPHA / 2 / 2)
+    assert verdict.untested == ["none"]

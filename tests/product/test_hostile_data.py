@@ -19,10 +19,13 @@ from my_project.data.fetch import fetch
 from my_project.data.image_folder import LINK, read_image_folder
 from my_project.data.prepare import prepare
 from my_project.errors import UserError
+from my_project.export import check_onnx, export_onnx
 from my_project.monitoring.drift import start_of
+from my_project.preprocess import ImageSpec
 
-from ..digits import digit_images
+from ..digits import digit_images, digits
 from ..serving_helpers import png
+from ..training_run import build
 
 PROJECT = Path(__file__).parents[2]
 READ = ("data/prepared", "metrics", "params.yaml", "model", "reports")
@@ -312,3 +315,12 @@ def test_days_come_by_the_environment_or_by_an_option(project: Path) -> None:
     message = error_of(run(project, "monitoring.drift", DAYS="1; touch x"))
     assert "and not '1; touch x'" in message
     assert "and not 'nan'" in error_of(run(project, "monitoring.drift", "--days", "nan", DAYS="1"))
+
+
+def test_logits_that_are_no_numbers_are_not_those_of_pytorch(tmp_path: Path) -> None:
+    model, path = build("cnn"), tmp_path / "model.onnx"
+    export_onnx(model, ImageSpec(1, 8, 8), path, opset=20)
+    limits = {"max_logit_error": 1e-4, "max_label_changes": 1.0}
+    check_onnx(model, path, digits(0, 9).images, **limits)
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        check_onnx(model, path, digits(0, 9).images, temperature=float("nan"), **limits)

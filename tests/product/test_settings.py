@@ -62,7 +62,7 @@ def test_a_key_that_could_never_be_used_is_not_made(tmp_path: Path, name: str, r
     command = [sys.executable, "-m", "my_project.serving.keys", "create", name, "--rate", rate]
     environment = os.environ | {"API_KEYS_FILE": str(file)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert not file.exists()
 

@@ -23,15 +23,6 @@ def test_the_onnx_file_takes_any_batch_and_gives_the_same_logits(tmp_path: Path)
     dimension = onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0]
     assert dimension.dim_param
     assert b".py" not in path.read_bytes()  # nothing of the machine that exported it
-    with pytest.raises(UserError, match="differs from PyTorch"):
-        check_onnx(
-            model,
-            path,
-            digits(0, 9).images,
-            temperature=float("nan"),
-            max_logit_error=1e-4,
-            max_label_changes=1.0,
-        )
     with torch.no_grad():
         next(model.parameters()).add_(0.5)
     with pytest.raises(UserError, match="differs from PyTorch"):
