@@ -90,9 +90,20 @@ def load_seconds(project: Path) -> tuple[float, float]:
         Seconds of the first visit, and of one with the runtime in the browser's cache.
     """
     times = []
-    with served_folder(project / "build/site") as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(**playwright.devices["Pixel 5"])
+    with (
+        served_folder(project / "build/site") as url,
+        sync_playwright() as playwright,
+        tempfile.TemporaryDirectory() as profile,  # a private window keeps no file of this size
+    ):
+        browser = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=CHROMIUM,
+            args=["--no-sandbox"],
+            viewport={"width": 393, "height": 851},
+            is_mobile=True,
+            has_touch=True,
+        )
+        page = browser.new_page()
         network = page.context.new_cdp_session(page)
         network.send("Network.enable")
         network.send("Network.emulateNetworkConditions", PHONE)
