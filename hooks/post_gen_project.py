@@ -104,7 +104,7 @@ def record_template() -> None:
 
     A template that is no git repository has no commit, and leaves no record.
     """
-    folder = ANSWERS.get("_repo_dir", "")
+    folder = ANSWERS.get("_repo_dir", "") if shutil.which("git") else ""
     commit = git("-C", folder, "rev-parse", "HEAD").stdout.strip() if folder else ""
     if not commit:
         return
