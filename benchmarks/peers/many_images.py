@@ -125,7 +125,7 @@ def main() -> None:
         run_both(("half", "0"), ("half", "1"))
         print(json.dumps({"seconds": time.perf_counter() - start}))
     elif what == "killed":
-        threading.Thread(target=kill_a_worker, args=(15,), daemon=True).start()
+        threading.Thread(target=kill_a_worker, args=(float(numbers[0]),), daemon=True).start()
         run_prepare(2)
     elif what == "dask":
         with cluster():
