@@ -145,6 +145,21 @@ def test_the_page_on_compression_has_the_tables_figures() -> None:
     assert set(said) <= found
 
 
+def test_the_page_on_many_images_has_the_tables_figures() -> None:
+    page = (ROOT / "{{cookiecutter.project_slug}}/docs/many-images.md").read_text(encoding="utf-8")
+    text = " ".join(page.split())
+    rate = row("many-images", "one process")["images/s"]
+    two, apart = (
+        number(cells[3].split(" (")[0])
+        for cells in rows("many-images")[1:]
+        if cells[0].startswith(("two processes", "for comparison")) and " (" in cells[3]
+    )
+    assert f"one process took {rate} images/s, and two were {two} times as fast" in text
+    assert f"share nothing were {apart} times as fast" in text
+    assert f"At {rate} images/s" in text
+    assert f"takes {1e8 / number(rate) / 3600:.0f} core-hours" in text
+
+
 @pytest.mark.parametrize(
     "phrases", [training, processes, memory, others, serving, loop, attacks, site, compress]
 )
