@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from my_project.config import PrepareConfig
 from my_project.data.fetch import fetch
 from my_project.data.image_folder import LINK, read_image_folder
 from my_project.data.prepare import prepare
@@ -25,19 +24,11 @@ from my_project.preprocess import ImageSpec
 
 from ..digits import digit_images, digits
 from ..serving_helpers import png
+from ..test_data import CONFIG
 from ..training_run import build
 
 PROJECT = Path(__file__).parents[2]
 READ = ("data/prepared", "metrics", "params.yaml", "model", "reports")
-CONFIG = PrepareConfig(
-    channels=1,
-    image_size=8,
-    validation_fraction=0.15,
-    test_fraction=0.2,
-    limit=None,
-    seed=0,
-    group_pattern=None,
-)
 
 
 def run(

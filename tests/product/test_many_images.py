@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from my_project import parallel
-from my_project.config import PrepareConfig
 from my_project.data import decode
 from my_project.data.image_folder import read_image_folder
 from my_project.data.prepare import prepare
@@ -27,6 +26,7 @@ from my_project.serving.predict_folder import predict_folder
 
 from ..digits import digit_images
 from ..serving_helpers import eventually, png
+from ..test_data import CONFIG
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
@@ -90,16 +90,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def prepared(images: Path, target: Path) -> str:
     """The hash of all that `prepare` writes."""
-    config = PrepareConfig(
-        channels=1,
-        image_size=8,
-        validation_fraction=0.1,
-        test_fraction=0.2,
-        limit=None,
-        seed=0,
-        group_pattern=None,
-    )
-    prepare(read_image_folder(images), "digits", config, target)
+    prepare(read_image_folder(images), "digits", CONFIG, target)
     digest = hashlib.sha256()
     for file in sorted(target.iterdir()):
         digest.update(file.name.encode() + file.read_bytes())

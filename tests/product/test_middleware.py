@@ -41,6 +41,17 @@ def app_of(model_dir: Path, tmp_path: Path, max_queue_size: int = 256) -> FastAP
     )
 
 
+def in_production(model_dir: Path, tmp_path: Path) -> FastAPI:
+    """The application where everybody needs a key, of which there is none."""
+    settings = Settings(
+        model_dir=model_dir,
+        database_url=f"sqlite:///{tmp_path}/predictions.db",
+        environment="production",
+        api_keys_file=tmp_path / "no-keys.json",
+    )
+    return create_app(settings)
+
+
 def count(path: str, status: str) -> float:
     labels = {"path": path, "status": status}
     return REGISTRY.get_sample_value("http_requests_total", labels) or 0.0
@@ -96,43 +107,25 @@ def test_a_bug_is_a_problem_that_says_nothing_of_it(model_dir: Path, tmp_path: P
 def test_health_checks_are_quiet_and_refused_ones_of_the_metrics_are_not(
     model_dir: Path, tmp_path: Path
 ) -> None:
-    keys = tmp_path / "keys.json"
-    keys.write_text("{}", encoding="utf-8")
-    settings = Settings(
-        model_dir=model_dir,
-        database_url=f"sqlite:///{tmp_path}/predictions.db",
-        environment="production",
-        api_keys_file=keys,
-    )
-
     async def requests(client: httpx.AsyncClient) -> None:
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/metrics")).status_code == 401
 
     before = count("/healthz", "200"), count("/metrics", "401")
-    use(create_app(settings), requests)
+    use(in_production(model_dir, tmp_path), requests)
     assert (count("/healthz", "200"), count("/metrics", "401")) == (before[0], before[1] + 1)
 
 
 def test_without_a_model_a_stranger_learns_nothing_but_that_a_key_is_needed(
     tmp_path: Path, digit: bytes
 ) -> None:
-    keys = tmp_path / "keys.json"
-    keys.write_text("{}", encoding="utf-8")
-    settings = Settings(
-        model_dir=tmp_path / "no-model",
-        database_url=f"sqlite:///{tmp_path}/predictions.db",
-        environment="production",
-        api_keys_file=keys,
-    )
-
     async def requests(client: httpx.AsyncClient) -> None:
         for path in ("/v1/predict", "/v1/model", "/v1/samples", "/v1/feedback"):
             method = "GET" if path in ("/v1/model", "/v1/samples") else "POST"
             response = await client.request(method, path, content=digit, headers=PNG)
             assert response.status_code == 401, path
 
-    use(create_app(settings), requests)
+    use(in_production(tmp_path / "no-model", tmp_path), requests)
 
 
 def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(

@@ -20,15 +20,7 @@ from my_project.data.sources import READERS
 from my_project.data.split import assign_splits, hash_positions
 from my_project.errors import UserError
 
-CONFIG = PrepareConfig(
-    channels=1,
-    image_size=8,
-    validation_fraction=0.15,
-    test_fraction=0.2,
-    limit=None,
-    seed=0,
-    group_pattern=None,
-)
+from ..test_data import CONFIG
 
 
 def splits_of(keys: list[str], seed: int = 0) -> dict[str, str]:
