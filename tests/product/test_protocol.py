@@ -2,16 +2,23 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psutil
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from ..serving_helpers import PNG, eventually, running_server
+from my_project.serving import protocol
+
+from ..serving_helpers import PNG, eventually, free_port, running_server
 from .clients import clients, connect, head_of, metric, more, status_of
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -124,31 +131,63 @@ def test_fields_behind_a_chunked_body_are_cut_off(client: httpx.Client, filler: 
 
 def test_requests_in_a_row_are_not_queued_without_end(client: httpx.Client) -> None:
     with connect(client) as connection, pytest.raises(ConnectionError):
-        send_for_ever(connection, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        send_for_ever(connection, 200 * REQUEST)
     assert client.get("/healthz").status_code == 200
 
 
-def test_who_does_not_read_the_responses_is_let_go(model_dir: Path) -> None:
-    request = b"GET /static/page.css HTTP/1.1\r\nHost: a\r\n\r\n"
-    with running_server(model_dir) as server, contextlib.ExitStack() as stack:
-        process = psutil.Process(process_of(server))
-        before = process.num_fds()
-        connections = [stack.enter_context(connect(server)) for _ in range(4)]
-        assert eventually(lambda: process.num_fds() >= before + 4)
-        for _ in range(400):  # 20 MB for each, more than waits in the system's buffers
-            for connection in connections:
-                with contextlib.suppress(OSError):
-                    connection.sendall(8 * request)
-        assert eventually(lambda: process.num_fds() <= before + 1)
+@contextlib.contextmanager
+def unread(
+    monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> Iterator[tuple[socket.socket, ServerState]]:
+    """A connection by the service's protocol, with a second for each time-out.
+
+    All that its server has to say is `body`.
+    """
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 1)
+    config = uvicorn.Config(
+        application,
+        port=free_port(),
+        lifespan="off",
+        http=protocol.HeadLimitProtocol,
+        timeout_keep_alive=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert eventually(lambda: server.started)
+        with socket.create_connection(("127.0.0.1", config.port)) as connection:
+            assert eventually(lambda: server.server_state.connections)
+            yield connection, server.server_state
+    finally:
+        server.force_exit = server.should_exit = True
+        thread.join()
 
 
-def process_of(server: httpx.Client) -> int:
-    """The id of the process that listens on the server's port."""
-    for connection in psutil.net_connections("tcp4"):
-        port = connection.laddr.port if connection.laddr else 0
-        if connection.status == psutil.CONN_LISTEN and port == server.base_url.port:
-            return connection.pid or 0
-    raise AssertionError("nobody listens")
+def test_who_does_not_read_a_response_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with unread(monkeypatch, bytes(50_000_000)) as (connection, server):  # no system takes that
+        connection.sendall(REQUEST)
+        assert eventually(lambda: not server.connections)
+
+
+def test_who_leaves_the_end_of_a_response_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with unread(monkeypatch, bytes(60_000)) as (connection, server):
+        (client,) = server.connections
+
+        def the_system_is_full() -> bool:
+            if client.transport.get_write_buffer_size():
+                return True
+            connection.sendall(REQUEST)
+            return False
+
+        assert eventually(the_system_is_full)
+        assert eventually(lambda: not server.connections)
 
 
 def first_bytes(connection: socket.socket) -> bytes:
@@ -170,7 +209,7 @@ def test_each_request_of_a_connection_has_its_own_time(
                 assert status_of(connection) == 401  # before there is a body
                 connection.sendall(digit)
         with connect(server) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            connection.sendall(REQUEST)
             assert status_of(connection) == 200
             connection.sendall(b"\r\n")  # begins no request
             assert connection.recv(65536) == b""  # closed
