@@ -10,16 +10,15 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import yaml
 from filelock import FileLock
 
-from .ci.act import stand_ins
-from .conftest import TEMPLATE, Bake, missing, run
+from .conftest import TEMPLATE, missing, run
 from .servers import START_SECONDS, free_port, running
 from .workers import take_all_cores
 
@@ -117,11 +116,31 @@ def ssh_host(folder: Path) -> Iterator[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a project is deployed: its settings there, the folder, and the URL that answers."""
+    """Where a project is deployed: its settings there, the folder, and the URL that answers.
+
+    headers: those of a client with an API key, once there is one.
+    """
 
     env: dict[str, str]
     folder: Path
     url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def client(self) -> httpx.Client:
+        """A client of the service behind its proxy."""
+        return httpx.Client(base_url=self.url, headers=self.headers, timeout=START_SECONDS)
+
+    def compose(self, *arguments: str) -> str:
+        """A command of Docker Compose on the host."""
+        return run(
+            "docker", "compose", "--profile=more", *arguments, cwd=self.folder
+        ).stdout.strip()
+
+    def slot(self) -> str:
+        """The container that answers."""
+        return self.compose(
+            "ps", "--quiet", max(f.name for f in (self.folder / "active").iterdir())
+        )
 
     @contextlib.contextmanager
     def asked_all_the_time(self, image: bytes) -> Iterator[Counter[str]]:
@@ -130,7 +149,7 @@ class Target:
         done = threading.Event()
 
         def ask() -> None:
-            with httpx.Client(base_url=self.url, timeout=START_SECONDS) as client:
+            with self.client() as client:
                 while not done.wait(0.01):
                     answers[model_of(client, image)] += 1
 
@@ -165,7 +184,7 @@ def target(folder: Path) -> Iterator[Target]:
     site.mkdir()
     port, https_port = free_port(), free_port()
     (site / ".env").write_text(
-        f"HTTP_PORT=127.0.0.1:{port}\nHTTPS_PORT=127.0.0.1:{https_port}\nENVIRONMENT=development\n"
+        f"HTTP_PORT=127.0.0.1:{port}\nHTTPS_PORT=127.0.0.1:{https_port}\n"
         f"COMPOSE_PROJECT_NAME=site{port}\n"
     )
     (site / ".env").chmod(0o600)
@@ -173,30 +192,15 @@ def target(folder: Path) -> Iterator[Target]:
         env = {
             **images,
             **host,
+            "DVC_SSH_KEY": host["DEPLOY_SSH_KEY"],
+            "DVC_SSH_KNOWN_HOSTS": host["DEPLOY_KNOWN_HOSTS"],
             "DEPLOY_PATH": str(site),
             "DEPLOY_TIMEOUT": str(START_SECONDS),
             "DOCKER_CONFIG": str(folder / "docker"),
         }
+        place = Target(env, site, f"http://127.0.0.1:{port}")
         try:
-            yield Target(env, site, f"http://127.0.0.1:{port}")
+            yield place
         finally:
             if (site / "compose.yaml").exists():
-                run("docker", "compose", "--profile=more", "down", "--volumes", cwd=site)
-
-
-def act(
-    project: Bake, workflow: str, variables: Mapping[str, str], secrets: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    """Run a workflow as GitHub would on a push to main, on this machine."""
-    options = stand_ins(project)
-    for name in ("STORE", "ARTIFACTS"):
-        options.append(f"--env=STAND_IN_{name}={project.path.parent / name.lower()}")
-    options += [f"--var={name}={value}" for name, value in variables.items()]
-    options += [f"--secret={name}={value}" for name, value in secrets.items()]
-    return project.run(
-        *(VENV / "act", "push", "-W", workflow, "-P", "ubuntu-24.04=-self-hosted"),
-        *(f"--artifact-server-port={free_port()}", "--no-cache-server", "--matrix=python:3.11"),
-        "--concurrent-jobs=1",  # since all jobs share one virtual environment
-        *options,
-        check=False,
-    )
+                place.compose("down", "--volumes")

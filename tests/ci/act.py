@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..conftest import TEMPLATE, Bake, clean_environment, run
+from ..product.github import GitHub
 from ..servers import free_port
 
 # Keeps what make prints: act may drop the end of what a step that fails has printed.
@@ -77,6 +78,18 @@ class Repository:
         """Run train.yml as a pull request starts it."""
         event = ("--eventpath", ".github/act/pull_request.json")
         return self.train("pull_request", *event, *arguments)
+
+    def on_github(self, github: GitHub) -> list[str]:
+        """Options for act under which gh finds the stand-in, which knows this as ana/project."""
+        config = github.socket.parent
+        (config / "config.yml").write_text(f"http_unix_socket: {github.socket}\n", encoding="utf-8")
+        programs = self.log.parent / "bin"
+        programs.mkdir(exist_ok=True)
+        shutil.copy2(Path(sys.executable).with_name("gh"), programs / "gh")
+        set_url = ("git", "remote", "set-url")
+        self.project.run(*set_url, "origin", "https://github.com/ana/project")  # where act looks
+        self.project.run(*set_url, "--push", "origin", self.origin)
+        return ["--env", f"GH_CONFIG_DIR={config}", "--secret", "GITHUB_TOKEN=secret"]
 
     def printed(self) -> str:
         """What the make targets of the workflows have printed, the end of failed ones included."""

@@ -1,9 +1,7 @@
 """The workflow that looks for drift, run by act: a real database, and a stand-in for GitHub."""
 
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,17 +49,10 @@ def monitor(
     repository: Repository, github: GitHub, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Run monitor.yml with a gh that finds the stand-in."""
-    config = github.socket.parent
-    (config / "config.yml").write_text(f"http_unix_socket: {github.socket}\n", encoding="utf-8")
-    programs = repository.log.parent / "bin"
-    programs.mkdir(exist_ok=True)
-    shutil.copy2(Path(sys.executable).with_name("gh"), programs / "gh")
-    # It tells act what the repository is called; nothing is fetched from it.
-    url = "https://github.com/ana/project"
-    repository.project.run("git", "remote", "set-url", "origin", url)
     return repository.act(
         *("workflow_dispatch", "--workflows", ".github/workflows/monitor.yml"),
-        *("--env", f"GH_CONFIG_DIR={config}", "--secret", "GITHUB_TOKEN=secret", *arguments),
+        *repository.on_github(github),
+        *arguments,
     )
 
 
