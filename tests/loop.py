@@ -27,6 +27,17 @@ class Turn:
     answers: Counter[str]
     right: tuple[list[bool], list[bool]]
 
+    def paired(self) -> list[tuple[float, float, float]]:
+        """The new model less the old one on the same images, in points with its 95 % interval.
+
+        First on the original test set, then on the test images from feedback, as the pull request's
+        comment has it.
+        """
+        number = r"([+-][\d.]+)"
+        line = rf"{number} points compared with .* interval {number} to {number}, paired\)"
+        found = re.findall(line + "(?:; allowed| on the images from feedback)", self.comment)
+        return [(float(value), float(low), float(high)) for value, low, high in found]
+
 
 def turn(
     released: Released,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -104,19 +104,22 @@ class Released:
 
 
 def first_release(
-    target: Target, make: Callable[[dict[str, str]], Bake], prepare: Callable[[Bake], None]
+    target: Target,
+    make: Callable[[dict[str, str]], Bake],
+    prepare: Callable[[Bake], None],
+    env: Mapping[str, str] | None = None,
 ) -> Released:
     """Make a project, run its pipeline, release it, and let a client have an API key.
 
     make: generates the project from these answers, beside which there is room for its origin.
-    prepare: changes the project before it is trained.
+    prepare: changes the project before it is trained. env: variables for that training.
     """
     host, port = target.env["DEPLOY_HOST"], target.env["DEPLOY_PORT"]
     data = target.folder.parent / "data"
     project = make({"dvc_remote": "ssh", "dvc_remote_url": f"ssh://{host}:{port}{data}"})
     prepare(project)
     commit(project, "Set the parameters")
-    project.run("make", "repro")
+    project.run("make", "repro", env=env)
     commit(project, "Train the first model")
     released = Released(with_origin(project, project.path.parent), target)
     key = ("keyfile", target.folder.parent / "client")

@@ -123,6 +123,8 @@ def test_passwords_stay_where_they_were(released: Released) -> None:
 def test_the_loop_turns_from_drift_to_a_better_model_that_takes_over(turned: Turn) -> None:
     assert turned.issue.startswith("## Drift: found\n")
     assert turned.comment.startswith("## Gate: passed")
+    _, (_, better_by_at_least, _) = turned.paired()  # on the images from feedback
+    assert better_by_at_least > 0
     old, new = turned.models
     assert set(turned.answers) == {old, new}  # and nothing that failed
     before, after = turned.right
