@@ -26,7 +26,7 @@ def main() -> None:
         rows = [_train(project, model) for model in MODELS]
     write(
         "fashion-mnist",
-        "Fashion-MNIST: 54,000 pictures to train, 6,000 to validate, 10,000 to test",
+        "Fashion-MNIST: 54,000 images to train, 6,000 to validate, 10,000 to test",
         "python -m benchmarks.fashion_mnist --data FOLDER",
         [
             *("model", "parameters", "epochs", "test accuracy (95 % interval)"),

@@ -74,7 +74,7 @@ def _write(ours: dict[str, Any], airbench: dict[str, Any], goal: dict[str, Any])
     ]
     write(
         "gpu",
-        f"Training on {ours['hardware']}, CIFAR-10-shaped pictures",
+        f"Training on {ours['hardware']}, CIFAR-10-shaped images",
         COMMAND,
         ["", "images/s", "share of a large matrix product's speed", "Fashion-MNIST to 0.94"],
         rows,

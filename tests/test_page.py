@@ -64,7 +64,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def opened(page: Page, url: str) -> Page:
-    """Open the page, and wait until it shows the model and pictures to try."""
+    """Open the page, and wait until it shows the model and images to try."""
     page.goto(url)
     expect(page.locator("#status")).to_have_text("ready")
     expect(page.locator("#samples button").first).to_be_visible()
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_picture_gets_a_sentence(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "text.png"
-    file.write_text("no picture")
+    file.write_text("no image")
     with contextlib.closing(browser.new_context()) as context:
         page = opened(context.new_page(), url)
         page.locator("#file").set_input_files(file)

@@ -245,7 +245,7 @@ def repro(project: Bake, environment: Path, **env: str) -> dict[str, Any]:
 
 
 def assert_serves_what_it_learned(project: Bake, environment: Path) -> None:
-    """The service answers test pictures over HTTP with the labels that the evaluation saw."""
+    """The service answers test images over HTTP with the labels that the evaluation saw."""
     prepared = project.path / "data/prepared"
     images: Pixels = np.load(prepared / "test_images.npy")[:20]
     rows = project.read("reports/predictions.csv").splitlines()

@@ -1,4 +1,4 @@
-"""What the plain servers share: a picture's bytes to pixels, and logits to an answer."""
+"""What the plain servers share: an image's bytes to pixels, and logits to an answer."""
 
 import io
 import json
@@ -11,12 +11,12 @@ METADATA = json.loads(Path("model/metadata.json").read_text())
 
 
 def pixels_of(data: bytes) -> np.ndarray:
-    """The picture as uint8 (1, 1, H, W)."""
+    """The image as uint8 (1, 1, H, W)."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("L"))[None, None]
 
 
 def answer_of(logits: np.ndarray) -> dict:
-    """Label and probabilities of one picture, as the project's own service names them."""
+    """Label and probabilities of one image, as the project's own service names them."""
     exponentials = np.exp(logits - logits.max())
     probabilities = exponentials / exponentials.sum()
     ranking = np.argsort(-probabilities)

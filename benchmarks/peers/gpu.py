@@ -2,8 +2,8 @@
 
 Usage: python gpu.py {ours,airbench,goal} NUM_IMAGES EPOCHS
 
-ours: this project's loop, ResNet of width 64, on CIFAR-10-shaped pictures. airbench: airbench94 on
-the same pictures; its network is another one, so the share of the peak is what compares. goal: the
+ours: this project's loop, ResNet of width 64, on CIFAR-10-shaped images. airbench: airbench94 on
+the same images; its network is another one, so the share of the peak is what compares. goal: the
 prepared data until the test accuracy is 0.94. Prints one JSON object.
 
 The peak is what a product of two large bfloat16 matrices reaches on the same device. `ours` and

@@ -1,8 +1,8 @@
-"""One epoch over prepared pictures, and the memory that it takes.
+"""One epoch over prepared images, and the memory that it takes.
 
 Usage, in a generated project's environment: python memory.py {device,disk} NUM_IMAGES
 
-Writes NUM_IMAGES random 32x32 colour pictures as `prepare` does, trains a small network on them in
+Writes NUM_IMAGES random 32x32 colour images as `prepare` does, trains a small network on them in
 a process of its own, and prints its highest resident memory in MB and its images per second.
 """
 

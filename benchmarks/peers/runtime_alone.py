@@ -1,4 +1,4 @@
-"""ONNX Runtime with nothing around it: pictures a second, on one thread and on all cores."""
+"""ONNX Runtime with nothing around it: images a second, on one thread and on all cores."""
 
 import json
 import os

@@ -1,11 +1,11 @@
-"""One training run on prepared pictures: by the project's loop, by the usual one, or by Lightning.
+"""One training run on prepared images: by the project's loop, by the usual one, or by Lightning.
 
 Usage, in a generated project's environment:
 python training.py {ours,ours-float32,usual,lightning} EPOCHS
 
 Network, optimiser, schedule, loss, batch size and number of epochs are the same. The usual loop and
 Lightning read through a `DataLoader` with two workers, which decode nothing but transform each
-picture by itself, as in PyTorch's own MNIST example: padded random crop, random flip, to a tensor,
+image by itself, as in PyTorch's own MNIST example: padded random crop, random flip, to a tensor,
 normalised. The transforms are written with Pillow and PyTorch in the manner of torchvision's.
 
 Prints one JSON object for each epoch: seconds of training so far, without evaluation, and the
@@ -40,8 +40,8 @@ NUM_WORKERS = 2
 Report = Callable[[float], None]
 
 
-class Pictures(Dataset):
-    """Pictures as PIL images that are transformed one by one."""
+class ImageDataset(Dataset):
+    """Images as PIL images that are transformed one by one."""
 
     def __init__(self, split: Split, crop_padding: int, horizontal_flip: bool) -> None:
         self.split = split
@@ -100,9 +100,9 @@ def ours(model: nn.Module, split: Split, settings: TrainConfig, report: Report) 
 
 
 def loader_of(split: Split, settings: TrainConfig) -> DataLoader:
-    pictures = Pictures(split, settings.crop_padding, settings.horizontal_flip)
+    dataset = ImageDataset(split, settings.crop_padding, settings.horizontal_flip)
     workers = {"num_workers": NUM_WORKERS, "persistent_workers": True}
-    return DataLoader(pictures, settings.batch_size, shuffle=True, **workers)
+    return DataLoader(dataset, settings.batch_size, shuffle=True, **workers)
 
 
 def usual(model: nn.Module, split: Split, settings: TrainConfig, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""LitServe as its guide has it: the picture as base64 in JSON, requests put into batches.
+"""LitServe as its guide has it: the image as base64 in JSON, requests put into batches.
 
 Usage: python with_litserve.py PORT WORKERS BATCH_SIZE
 """
