@@ -46,11 +46,13 @@ def turn(
     stream: Labelled,
     judged: Labelled,
     every: int,
+    parameters: str = "",
 ) -> Turn:
     """Send images, and let the pipeline learn from the feedback on some of them.
 
     database: the URL of the service's, on this host. every: feedback is given on each so-manieth
-    image of the stream. judged: images to compare the two models on.
+    image of the stream. judged: images to compare the two models on. parameters: what the pull
+    request changes in `params.yaml`, since there is more to learn.
     """
     project, repository = released.project, released.repository
     old, before = released.model()["sha256"], released.right(judged)
@@ -68,6 +70,8 @@ def turn(
     project.run("make", "export-feedback", env={"DATABASE_URL": database})
     project.run("make", "accept-feedback")
     project.run("git", "switch", "--quiet", "--create", "feedback")
+    if parameters:
+        project.run("make", "params", env={"PARAMETERS": parameters})
     commit(project, TITLE)
     project.run("uv", "run", "dvc", "push", "data/feedback/images.dvc")
     done = repository.pull_request(*on_github, *released.options())
