@@ -2,7 +2,7 @@
 
     uv run python -m benchmarks.robustness --data FOLDER
 
-FOLDER holds the four official files. The network learns 2,000 images by heart, without
+FOLDER holds the four official files. The network learns 10,000 images by heart, without
 augmentation, dropout, weight decay or label smoothing, so that it is overconfident. The planted
 slice is 200 test images turned into negatives, from an "old" camera in `data/attributes.csv`.
 """
@@ -22,7 +22,7 @@ from .project import generated, measure, served_folder
 from .report import write
 
 OVERFIT = (
-    "prepare.limit=2000 train.epochs=20 train.patience=20 train.label_smoothing=0.0 "
+    "prepare.limit=10000 train.epochs=20 train.patience=20 train.label_smoothing=0.0 "
     "train.weight_decay=0.0 train.crop_padding=0 train.horizontal_flip=false model.cnn.dropout=0.0 "
     "gate.min_accuracy=0.5 robustness.corruptions=true robustness.slices=true "
     "robustness.max_slice_drop=0.3 export.temperature_scaling=true"
