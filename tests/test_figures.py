@@ -136,6 +136,18 @@ def compress() -> list[str]:
     return [f"{found['size']} of its size", f"{change} points"]
 
 
+def robustness() -> list[str]:
+    before, after = (
+        row("calibration", when)["calibration error (95 % interval)"].split(" (")[0]
+        for when in ("before", "after")
+    )
+    planted = row("slices", "200 images planted")
+    assert planted["exit code of the gate"] == "1"
+    share = 100 * float(planted["its accuracy"].split(" (")[0])
+    assert float(row("tune", "TPE")["gain in points (95 % interval)"].split(" (")[0]) <= 0
+    return [f"from {before} to {after}", f"right on in {share:.1f} % of cases"]
+
+
 def test_the_page_on_compression_has_the_tables_figures() -> None:
     page = (ROOT / "{{cookiecutter.project_slug}}/docs/compression.md").read_text(encoding="utf-8")
     lines = [line.split("|")[1:-1] for line in page.splitlines() if "int8 | " in line]
@@ -161,7 +173,8 @@ def test_the_page_on_many_images_has_the_tables_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    "phrases", [training, processes, memory, others, serving, loop, attacks, site, compress]
+    "phrases",
+    [training, processes, memory, others, serving, loop, attacks, site, compress, robustness],
 )
 def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> None:
     for phrase in phrases():
