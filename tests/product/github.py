@@ -147,6 +147,8 @@ def stand_in() -> Iterator[GitHub]:
         with socketserver.ThreadingUnixStreamServer(str(state.socket), Handler) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
-            yield state
-            server.shutdown()
-            thread.join()
+            try:
+                yield state
+            finally:
+                server.shutdown()
+                thread.join()
