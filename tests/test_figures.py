@@ -107,7 +107,8 @@ def loop() -> list[str]:
         for images in ("the next 2,000 shifted images", "original test set")
     ]
     words = [f"from {before} to {after}" for before, after in changes]
-    return [*words, f"{found['of these failed']} of the requests meanwhile failed"]
+    sent, failed = found["requests during the release"], found["of these failed"]
+    return [*words, f"of {sent} requests during the release, {failed} failed"]
 
 
 def attacks() -> list[str]:
