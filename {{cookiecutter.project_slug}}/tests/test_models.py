@@ -25,6 +25,7 @@ SMALL = replace(
     cnn=networks.CNNConfig(width=8, dropout=0.0),
     resnet=networks.ResNetConfig(width=8, num_blocks=1),
     vit=networks.ViTConfig(patch_size=4, width=32, depth=2, num_heads=4),
+    pretrained=networks.PretrainedConfig(image_size=32),
 )
 
 

@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 
 from .fields import CHECKED, Count, Share
 
-NetworkName = Literal["cnn", "resnet", "vit"]
+NetworkName = Literal["cnn", "resnet", "vit", "pretrained"]
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -44,6 +44,14 @@ class ViTConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
+class PretrainedConfig:
+    """See `models/pretrained.py`."""
+
+    image_size: Count
+    """Side to which images are scaled for the network; a multiple of 32."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
 class ModelConfig:
     """The architecture, and the settings of each."""
 
@@ -55,3 +63,5 @@ class ModelConfig:
     """A residual network for small images."""
     vit: ViTConfig
     """A Vision Transformer."""
+    pretrained: PretrainedConfig
+    """EfficientNet-Lite0, which starts from weights of ImageNet."""

@@ -8,6 +8,7 @@ from .schema import Config
 # point, and 1 leaves a model of 15 %, as every image is normalised to the same mean.
 MIN_NORMALIZED = 4
 MIN_CNN_SIZE = 4  # pixels; the CNN halves the sides twice
+HALVED = 32  # the pretrained network halves them five times, and each of them has to be even
 
 
 def conflicts(config: Config) -> Iterator[str]:
@@ -38,6 +39,12 @@ def _size_conflicts(config: Config) -> Iterator[str]:
         yield f"model.vit.patch_size = {vit.patch_size}: must divide prepare.image_size = {size}"
     if config.model.name == "vit" and vit.width % vit.num_heads:
         yield f"model.vit.num_heads = {vit.num_heads}: must divide model.vit.width = {vit.width}"
+    scaled = config.model.pretrained.image_size
+    if config.model.name == "pretrained" and (scaled % HALVED or scaled < size):
+        yield (
+            f"model.pretrained.image_size = {scaled}: must be a multiple of {HALVED}, and at least "
+            f"prepare.image_size = {size}"
+        )
     if config.train.crop_padding >= size:
         yield (
             f"train.crop_padding = {config.train.crop_padding}: must be below "

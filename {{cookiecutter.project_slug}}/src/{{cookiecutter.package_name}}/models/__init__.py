@@ -9,17 +9,19 @@ from ..config import ModelConfig
 from ..data.dataset import DatasetInfo
 from .cnn import CNN
 from .normalize import Normalize
+from .pretrained import MEAN, STD, Pretrained
 from .resnet import ResNet
 from .vit import ViT
 
 
 def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
-    """The network that `params.yaml` names, behind the normalisation of its training data.
+    """The network that `params.yaml` names, behind the normalisation of its pixels.
 
     Takes pixels (N, C, H, W) from 0 to 255, gives logits (N, num_classes). Sizes that the network
     cannot take are refused where `params.yaml` is read (`config/rules.py`).
     """
     channels, size, num_classes = info.image.channels, info.image.height, len(info.classes)
+    mean, std = info.mean, info.std
     network: nn.Module
     match config.name:
         case "cnn":
@@ -28,9 +30,12 @@ def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
             network = ResNet(channels, num_classes, **asdict(config.resnet))
         case "vit":
             network = ViT(channels, num_classes, image_size=size, **asdict(config.vit))
+        case "pretrained":
+            network = Pretrained(num_classes, **asdict(config.pretrained))
+            mean, std = MEAN, STD  # of three channels each, which makes RGB of grey images, too
         case _:
             assert_never(config.name)  # mypy: a name in `ModelConfig` that has no case here
-    return nn.Sequential(Normalize(info.mean, info.std), network)
+    return nn.Sequential(Normalize(mean, std), network)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -8,7 +8,7 @@ from torch import nn
 
 @torch.inference_mode()
 def predict_logits(
-    model: nn.Module, images: npt.NDArray[np.uint8], batch_size: int = 512
+    model: nn.Module, images: npt.NDArray[np.uint8], batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
     """Logits (N, num_classes) of pixels (N, C, H, W), computed on the model's device."""
     device = next((weights.device for weights in model.parameters()), torch.device("cpu"))

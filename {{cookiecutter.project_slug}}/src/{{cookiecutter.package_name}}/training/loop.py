@@ -13,6 +13,7 @@ from ..config import TrainConfig
 from ..data.dataset import Split
 from ..data.loader import BatchLoader, epoch_seed
 from ..errors import UserError
+from ..models.pretrained import start_from_imagenet
 from .device import choose_dtype
 from .distributed import (
     SINGLE_PROCESS,
@@ -109,8 +110,7 @@ def train(
     `checkpoint`. If that file holds an interrupted run with the same `fingerprint`, training goes
     on from there, and ends with the same weights, to the bit, as if it had not been interrupted.
 
-    The processes of a process group split each batch, and together take the steps that one would
-    take alone. Only rank 0 touches the checkpoint.
+    A process group splits each batch, and takes the steps of one process. Rank 0 alone writes.
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
@@ -127,12 +127,13 @@ def train(
     loader = train_loader(train_split, config, device, process)
     validation = BatchLoader(
         validation_split,
-        batch_size=1024,
+        batch_size=256,
         device=device,
         location=config.data_location,
         rank_slice=process.rank_slice,
     )
     num_images, num_steps = len(train_split), len(loader)
+    start_from_imagenet(model, train_split, device)  # no-op for networks that start at random
     state = set_up(
         model, config, num_steps=config.epochs * num_steps, device=device, process=process
     )
@@ -166,8 +167,7 @@ def train(
                     state.save(checkpoint, fingerprint, finished=False)
                     raise TrainingStoppedError
             # Sums are read only here, once an epoch: reading waits for the device.
-            sums = all_reduce_sum(state.sums, process)
-            train_loss, train_accuracy = (sums / num_images).tolist()
+            train_loss, train_accuracy = (all_reduce_sum(state.sums, process) / num_images).tolist()
             seconds = time.perf_counter() - start
 
             broadcast_buffers(state.eval_model, process)
