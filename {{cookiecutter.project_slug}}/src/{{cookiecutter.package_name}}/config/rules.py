@@ -54,7 +54,8 @@ def _size_conflicts(config: Config) -> Iterator[str]:
 
 def _batch_conflicts(config: Config) -> Iterator[str]:
     train, name = config.train, config.model.name
-    minimum = 1 if name == "vit" else MIN_NORMALIZED  # a vit has no batch normalisation
+    # A vit has no batch normalisation, and a pretrained network keeps the statistics of ImageNet.
+    minimum = 1 if name in ("vit", "pretrained") else MIN_NORMALIZED
     images = train.batch_size // train.accumulation_steps
     if images < minimum:
         yield (

