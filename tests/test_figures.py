@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = " ".join((ROOT / "README.md").read_text().split())
 OURS = "this project's loop, `precision: {}`"
+SCRATCH, PRETRAINED = "CNN from scratch", "pretrained, head first"
 WITH_LOADER = "{}, `DataLoader` with 2 workers"
 
 
@@ -158,6 +159,28 @@ def test_the_page_on_compression_has_the_tables_figures() -> None:
     assert set(said) <= found
 
 
+def transfer() -> list[str]:
+    scratch, found = (row("transfer", name) for name in (SCRATCH, PRETRAINED))
+    accuracy, other = (each["test accuracy in % (95 % interval)"] for each in (found, scratch))
+    return [
+        f"got {accuracy.split()[0]} % of the test images right, and the CNN {other.split()[0]} %",
+        f"a gain of {found['gain in points (95 % paired interval)']} points",
+    ]
+
+
+def test_the_page_on_few_images_has_the_tables_figures() -> None:
+    page = (ROOT / "{{cookiecutter.project_slug}}/docs/few-images.md").read_text(encoding="utf-8")
+    said = [line for line in page.splitlines() if line.startswith(("| CNN", "| pretrained"))]
+    columns = (0, 1, 3, 4)
+    table = [[cells[column] for column in columns] for cells in rows("transfer")[1:]]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in said] == table
+    cnn = row("fashion-mnist", "cnn")
+    accuracy = float(cnn["test accuracy (95 % interval)"].split()[0])
+    text = " ".join(page.split())
+    assert f"the CNN gets {100 * accuracy:.1f} % by itself" in text
+    assert f"against {number(cnn['parameters']) / 1000:.0f} thousand of that CNN" in text
+
+
 def test_the_page_on_many_images_has_the_tables_figures() -> None:
     page = (ROOT / "{{cookiecutter.project_slug}}/docs/many-images.md").read_text(encoding="utf-8")
     text = " ".join(page.split())
@@ -175,7 +198,10 @@ def test_the_page_on_many_images_has_the_tables_figures() -> None:
 
 @pytest.mark.parametrize(
     "phrases",
-    [training, processes, memory, others, serving, loop, attacks, site, compress, robustness],
+    [
+        *(training, processes, memory, others, serving, loop, attacks, site, compress, robustness),
+        transfer,
+    ],
 )
 def test_the_readme_says_what_was_measured(phrases: Callable[[], list[str]]) -> None:
     for phrase in phrases():
