@@ -1,9 +1,10 @@
 """Raw images to one memory-mapped array, on all cores."""
 
+import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,60 +23,71 @@ RawImage = Path | npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
 
 
-def decode_all(
-    images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path
-) -> tuple[Indices, list[str], list[tuple[str, str]]]:
+class Decoded(NamedTuple):
+    """What was found out about images while they were decoded.
+
+    rows: of the usable ones. digests: SHA-256 of their pixels. sizes: pixels in their files, 0 for
+    what comes from no file. skipped: those that cannot be decoded, with the reasons.
+    """
+
+    rows: Indices
+    digests: list[str]
+    sizes: list[int]
+    skipped: list[tuple[str, str]]
+
+
+def decode_all(images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path) -> Decoded:
     """Write all images to one array (N, C, H, W) in the file `path`.
 
     Memory holds a few chunks at a time, so it does not grow with the number of images.
-
-    Returns:
-        The rows of the usable images, the SHA-256 digests of their pixels, and the images that
-        cannot be decoded with the reasons.
     """
     pixels = create_array(path, (len(images), *spec.shape))
     usable: list[int] = []
     digests: list[str] = []
+    sizes: list[int] = []
     skipped: list[tuple[str, str]] = []
     size = max(1, min(MAX_CHUNK_SIZE, MAX_CHUNK_BYTES // pixels[:1].nbytes))
     decode = partial(_decode_chunk, spec=spec, folder=Path.cwd())
     with tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress:
         start = 0
-        for decoded, found, errors in map_chunks(decode, images, size):
+        for decoded, found in map_chunks(decode, images, size):
             pixels[start : start + len(decoded)] = decoded
-            for row, (digest, error) in enumerate(zip(found, errors, strict=True), start):
+            for row, (digest, num_pixels, error) in enumerate(found, start):
                 if error:
                     skipped.append((name_of(images[row], row), error))
                 else:
                     usable.append(row)
                     digests.append(digest)
+                    sizes.append(num_pixels)
             start += len(decoded)
             progress.update(len(decoded))
     pixels.flush()
-    return np.array(usable, dtype=np.int64), digests, skipped
+    return Decoded(np.array(usable, dtype=np.int64), digests, sizes, skipped)
 
 
 def _decode_chunk(
     images: Sequence[RawImage] | Pixels, *, spec: ImageSpec, folder: Path
-) -> tuple[Pixels, list[str], list[str]]:
-    """Return pixels (N, C, H, W), and for each image its digest and an error, or "" without one.
+) -> tuple[Pixels, list[tuple[str, int, str]]]:
+    """Return pixels (N, C, H, W), and of each image its digest, size and error, or "" without one.
 
     folder: that relative paths start from; a worker on another machine has its own.
     """
     pixels = np.zeros((len(images), *spec.shape), np.uint8)
-    digests, errors = [], []
+    found = []
     for row, image in enumerate(images):
-        error = ""
+        size, error = 0, ""
         try:
             if isinstance(image, Path):
-                pixels[row] = decode_image((folder / image).read_bytes(), spec)
+                content = (folder / image).read_bytes()
+                pixels[row] = decode_image(content, spec)
+                with Image.open(io.BytesIO(content)) as opened:  # reads no pixels
+                    size = opened.width * opened.height
             else:
                 pixels[row] = image_to_array(Image.fromarray(image), spec)
         except ImageError as problem:
             error = str(problem)
-        digests.append(sha256([pixels[row].data]))
-        errors.append(error)
-    return pixels, digests, errors
+        found.append((sha256([pixels[row].data]), size, error))
+    return pixels, found
 
 
 def name_of(image: RawImage, row: int) -> str:

@@ -2,32 +2,27 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from ..config import PrepareConfig
 from ..errors import UserError
 from ..files import escape, write_csv, write_json
-from ..parallel import map_chunks
 from ..paths import ORIGINS
 from ..preprocess import ImageSpec
 from .copies import Copies, leave_out_copies
 from .dataset import SPLITS, DatasetInfo, SplitName, load_from_feedback, load_split
-from .decode import RawImage, create_array, decode_all, name_of
+from .decode import create_array, decode_all, name_of
 from .raw import RawDataset
 from .split import MIN_PER_CLASS, Indices, Names, assign_splits, hash_positions
 from .statistics import describe
 
 ROWS_PER_COPY = 4096  # images that are in memory at a time
-SIZES_PER_CHUNK = 8192  # images of which a worker reads the size at a time
 MAX_CONTRADICTIONS = 0.05  # share of the images; with more, something is wrong with the labels
 
 
@@ -42,7 +37,7 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
     """
     spec = ImageSpec(config.channels, config.image_size, config.image_size)
     with _written_at_once(target) as folder:
-        usable, digests, skipped = decode_all(raw.images, spec, folder / "all.npy")
+        usable, digests, sizes, skipped = decode_all(raw.images, spec, folder / "all.npy")
         given, from_feedback = raw.splits[usable], raw.from_feedback[usable]
         copies = leave_out_copies(digests, raw.labels[usable], given, from_feedback)
         skipped += _contradictions(raw, usable, copies)
@@ -67,7 +62,8 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
             np.save(folder / f"{split}_labels.npy", labels[members])
             np.save(folder / f"{split}_from_feedback.npy", from_feedback[chosen][members])
             if split == "test":
-                _write_origins(raw, rows[members], folder / ORIGINS.name)
+                found = np.array(sizes, dtype=np.int64)[chosen[members]]
+                _write_origins(raw, rows[members], found, folder / ORIGINS.name)
         del pixels  # Windows deletes no file that is mapped
         (folder / "all.npy").unlink()
         splits = {split: load_split(folder, split) for split in SPLITS}
@@ -127,12 +123,11 @@ def _contradictions(raw: RawDataset, usable: Indices, copies: Copies) -> list[tu
     return skipped
 
 
-def _write_origins(raw: RawDataset, rows: Indices, path: Path) -> None:
+def _write_origins(raw: RawDataset, rows: Indices, sizes: Indices, path: Path) -> None:
     """Write where each image is from, by which the evaluation slices the test split."""
-    images = [raw.images[row] for row in rows]
-    sizes = chain.from_iterable(map_chunks(partial(_sizes, Path.cwd()), images, SIZES_PER_CHUNK))
     table: list[tuple[object, ...]] = []
-    for row, file, size in zip(rows, images, sizes, strict=True):
+    for row, size in zip(rows, sizes, strict=True):
+        file = raw.images[row]
         if isinstance(file, Path):
             folder = file.parent.name  # below the class folder, or that itself
             source = "" if folder == raw.classes[raw.labels[row]] else folder
@@ -140,17 +135,6 @@ def _write_origins(raw: RawDataset, rows: Indices, path: Path) -> None:
         else:
             table.append((row, "", ""))
     write_csv(path, ("image", "folder", "size"), table)
-
-
-def _sizes(folder: Path, images: Sequence[RawImage]) -> list[int]:
-    """Return the number of pixels of each file, or 0 for what is none."""
-    sizes = []
-    for image in images:
-        sizes.append(0)
-        if isinstance(image, Path):
-            with Image.open(folder / image) as opened:  # reads no pixels
-                sizes[-1] = opened.width * opened.height
-    return sizes
 
 
 @contextmanager
