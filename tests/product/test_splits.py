@@ -1,5 +1,6 @@
 """Splits that only grow, copies, contradicting labels, and folders that hold more than images."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -96,6 +97,23 @@ def test_renaming_and_copying_images_moves_none(images: Path) -> None:
     info, after = prepared(images)
     assert after == before
     assert info.num_copies == 60
+
+
+def test_the_size_of_each_test_image_is_that_of_its_own_file(images: Path, tmp_path: Path) -> None:
+    files = sorted(images.glob("*/*.png"))
+    files[0].write_bytes(b"broken")  # so that files, usable and used images are counted apart
+    for number, file in enumerate(files[1:]):
+        with Image.open(file) as image:
+            larger = image.resize((image.width + number, image.height))
+        larger.save(file)
+    files[1].write_bytes(files[2].read_bytes())
+    prepare(read_image_folder(images), "image-folder", CONFIG, tmp_path / "prepared")
+    with (tmp_path / "prepared/test_origins.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert len({row["size"] for row in rows}) > 1
+    for row in rows:
+        with Image.open(row["image"]) as image:
+            assert int(row["size"]) == image.width * image.height
 
 
 def test_an_image_in_two_classes_is_left_out_of_both_and_named(images: Path) -> None:
