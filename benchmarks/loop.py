@@ -21,19 +21,19 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-from cookiecutter.main import cookiecutter
 from PIL import Image
 
-from scripts.demo import TEMPLATE, encode_png, read_json
+from scripts.demo import encode_png, read_json
 from tests.conftest import Bake
 from tests.deployment import provide, target
 from tests.loop import Turn, turn
 from tests.product.github import stand_in
-from tests.release import Released, first_release
+from tests.release import Labelled, Released, first_release
 
-from .project import served_folder
+from .project import generate, served_folder
 from .report import RESULTS, write
 
+DATA_SET = {"dataset": "fashion-mnist"}
 # Leaves images of the official training set to those who send requests.
 PARAMETERS = "prepare.limit=45000 train.epochs=8 gate.min_accuracy=0.85"
 LONGER = "train.epochs=12"  # in the pull request, since there is more to learn
@@ -43,7 +43,6 @@ FEEDBACK_EVERY = 10
 DEGREES, BRIGHTNESS = 30, 0.6
 
 Pixels = npt.NDArray[np.uint8]
-Labelled = list[tuple[bytes, str]]  # PNG files and their true classes
 
 
 def main() -> None:
@@ -56,7 +55,7 @@ def main() -> None:
         with served_folder(data) as url:
             released = first_release(
                 place,
-                lambda answers: generate(folder, answers),
+                lambda answers: Bake(generate(folder, DATA_SET | answers), output=""),
                 prepare,
                 env={"DATA_SOURCE_URL": url},
             )
@@ -78,13 +77,6 @@ def main() -> None:
 def prepare(project: Bake) -> None:
     """Give a new project its parameters."""
     project.run("make", "params", env={"PARAMETERS": PARAMETERS})
-
-
-def generate(folder: Path, answers: dict[str, str]) -> Bake:
-    """A project with Fashion-MNIST, and these answers besides."""
-    context = {"dataset": "fashion-mnist"} | answers
-    path = cookiecutter(str(TEMPLATE), no_input=True, extra_context=context, output_dir=str(folder))
-    return Bake(Path(path), output="")
 
 
 def write_table(turned: Turn, before: dict[str, Any], after: dict[str, Any]) -> None:

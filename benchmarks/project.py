@@ -31,11 +31,15 @@ class Measured:
 def generated(answers: Mapping[str, str] | None = None) -> Iterator[Path]:
     """A fresh project with these answers, in a folder of its own that goes afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        yield Path(
-            cookiecutter(
-                str(TEMPLATE), no_input=True, extra_context=dict(answers or {}), output_dir=folder
-            )
-        )
+        yield generate(Path(folder), answers or {})
+
+
+def generate(folder: Path, answers: Mapping[str, str]) -> Path:
+    """Make a project with these answers in a folder, and give its own folder there."""
+    context = dict(answers)
+    return Path(
+        cookiecutter(str(TEMPLATE), no_input=True, extra_context=context, output_dir=str(folder))
+    )
 
 
 def measure(project: Path, *command: str, env: Mapping[str, str] | None = None) -> Measured:

@@ -1,10 +1,14 @@
 """Where and when a benchmark ran, and its table as a markdown file."""
 
+import math
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from scipy import stats
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,3 +36,11 @@ def write(
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def interval(values: Sequence[float], digits: int, sign: str = "") -> str:
+    """The mean of some runs with its 95 % interval, by Student's t. sign: `+` to show it always."""
+    mean, error = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    shown = f"{sign}.{digits}f"
+    return f"{mean:{shown}} ({mean - half:{shown}} to {mean + half:{shown}})"

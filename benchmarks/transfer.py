@@ -8,15 +8,11 @@ FOLDER holds the four official files. Each split draws its own 50 images of each
 
 import argparse
 import json
-import math
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 
-from scipy import stats
-
 from .project import generated, measure, served_folder
-from .report import write
+from .report import interval, write
 
 INSIDE = Path(__file__).parent / "peers/transfer.py"
 PER_CLASS, TO_VALIDATE, TO_TEST = 50, 20, 2000
@@ -62,13 +58,6 @@ def train(project: Path, model: str, split: int) -> dict[str, float]:
     return found
 
 
-def interval(values: Sequence[float], sign: str = "") -> str:
-    """Mean and 95 % interval (Student's t) over the splits."""
-    mean, error = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return f"{mean:{sign}.1f} ({mean - half:{sign}.1f} to {mean + half:{sign}.1f})"
-
-
 def write_table(accuracies: dict[str, list[float]], seconds: dict[str, list[float]]) -> None:
     scratch = accuracies[SCRATCH]
     rows = []
@@ -77,9 +66,9 @@ def write_table(accuracies: dict[str, list[float]], seconds: dict[str, list[floa
         rows.append(
             [
                 name,
-                interval(values),
+                interval(values, digits=1),
                 " ".join(f"{value:.1f}" for value in values),
-                interval(gains, sign="+") if name != SCRATCH else "",
+                interval(gains, digits=1, sign="+") if name != SCRATCH else "",
                 f"{statistics.mean(seconds[name]):.0f}" if name in seconds else "",
             ]
         )

@@ -8,16 +8,13 @@ epochs a trial. Both prune what after some epochs is worse than most trials befo
 
 import argparse
 import csv
-import math
 import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy import stats
-
 from .project import generated, measure, served_folder
-from .report import write
+from .report import interval, write
 
 SAMPLERS = {"tpe": "TPE", "random": "random search"}
 SMALL = "prepare.limit=2000 train.epochs=6 train.patience=6"
@@ -65,10 +62,7 @@ def run_study(project: Path, sampler: str, seed: int, num_trials: int) -> Study:
 def difference(studies: dict[str, list[Study]]) -> str:
     """Mean and 95 % interval (Student's t) of the difference between the studies of a seed."""
     pairs = zip(studies["tpe"], studies["random"], strict=True)
-    gains = [tpe.best - random.best for tpe, random in pairs]
-    mean, error = statistics.mean(gains), statistics.stdev(gains) / math.sqrt(len(gains))
-    half = stats.t.ppf(0.975, len(gains) - 1) * error
-    return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+    return interval([tpe.best - random.best for tpe, random in pairs], digits=2, sign="+")
 
 
 def write_table(studies: dict[str, list[Study]], num_trials: int, num_seeds: int) -> None:
