@@ -50,7 +50,7 @@ def turn(
 ) -> Turn:
     """Send images, and let the pipeline learn from the feedback on some of them.
 
-    database: the URL of the service's, on this host. every: feedback is given on each so-manieth
+    database: the URL of the service's, on this host. every: feedback is given on every n-th
     image of the stream. judged: images to compare the two models on. parameters: what the pull
     request changes in `params.yaml`, since there is more to learn.
     """
@@ -82,12 +82,12 @@ def turn(
 
     champion = released.commit("origin/main")
     project.run("git", "switch", "--quiet", "main")
-    identity = [part for key, value in IDENTITY.items() for part in ("-c", f"{key}={value}")]
-    project.run("git", *identity, "merge", "--quiet", "--no-ff", "--message", TITLE, "feedback")
+    project.run("git", *IDENTITY, "merge", "--quiet", "--no-ff", "--message", TITLE, "feedback")
     with released.target.asked_all_the_time(judged[0][0]) as answers:
         released.release(before=champion)
-        new, after = released.model()["sha256"], released.right(judged)
-    return Turn(issue["body"], comment["body"], (old, new), answers, (before, after))
+        new, after = released.model(), released.right(judged)
+    assert new["commit"] == released.commit("feedback~1")  # which the pull request was tested at
+    return Turn(issue["body"], comment["body"], (old, new["sha256"]), answers, (before, after))
 
 
 def give_feedback(released: Released, images: Labelled) -> None:

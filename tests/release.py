@@ -39,8 +39,8 @@ class Released:
         kinds = {name: "secret" if name in SECRETS else "var" for name in env}
         return [f"--{kinds[name]}={name}={value}" for name, value in env.items()]
 
-    def release(self, before: str) -> str:
-        """Push main, run release.yml as GitHub would, and give the commit.
+    def release(self, before: str) -> None:
+        """Push main, and run release.yml as GitHub would.
 
         before: the commit that main had in origin until then.
         """
@@ -55,7 +55,6 @@ class Released:
         # What is released is the artifact of the one job that runs the pipeline.
         assert len(re.findall(r"Success - Main make repro\b", done.stdout)) == 1
         assert done.stdout.count("Running stage 'train'") <= 1
-        return self.commit("HEAD")
 
     def commit(self, name: str) -> str:
         """The commit that a name such as `HEAD~1` stands for."""

@@ -93,7 +93,7 @@ def train_quickly(project: Bake, epochs: int) -> None:
     params["model"]["cnn"]["width"] = 8
     params["train"]["epochs"] = epochs
     params["evaluate"]["bootstrap_samples"] = 100
-    # Two quick trainings differ by some points, with no one but chance to blame.
+    # Two quick trainings differ by some points by chance alone.
     params["gate"] |= {"min_accuracy": 0.8, "max_accuracy_drop": 0.1, "max_recall_drop": 0.5}
     file.write_text(yaml.safe_dump(params), encoding="utf-8")
 

@@ -20,7 +20,7 @@ set -o pipefail
 ACTIONS = TEMPLATE / "tests/actions"  # stand-ins for the actions that only GitHub's runners have
 # All but `versions`, which runs only where uv.lock is another.
 STAGES = ["fetch", "prepare", "train", "compress", "evaluate", "export", "report"]
-IDENTITY = {"user.name": "Ana", "user.email": "ana@example.com"}
+IDENTITY = ("-c", "user.name=Ana", "-c", "user.email=ana@example.com")
 # A network that trains in seconds, and a champion that leaves room to be better or worse.
 FAST = {
     "width: 32": "width: 8",
@@ -125,8 +125,7 @@ def change(project: Bake, file: str, replacements: dict[str, str]) -> None:
 def commit(project: Bake, message: str) -> None:
     """Commit all that git does not ignore."""
     project.run("git", "add", "--all")
-    settings = [part for key, value in IDENTITY.items() for part in ("-c", f"{key}={value}")]
-    project.run("git", *settings, "commit", "--quiet", "--message", message)
+    project.run("git", *IDENTITY, "commit", "--quiet", "--message", message)
 
 
 def trained(project: Bake) -> Bake:
