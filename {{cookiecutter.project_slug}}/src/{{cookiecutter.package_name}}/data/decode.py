@@ -61,7 +61,6 @@ def decode_all(images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path)
                     sizes.append(num_pixels)
             start += len(decoded)
             progress.update(len(decoded))
-    pixels.flush()
     return Decoded(np.array(usable, dtype=np.int64), digests, sizes, skipped)
 
 

@@ -1,9 +1,6 @@
 """From raw images to the prepared arrays that every later stage reads."""
 
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +9,7 @@ import numpy.typing as npt
 
 from ..config import PrepareConfig
 from ..errors import UserError
-from ..files import escape, write_csv, write_json
+from ..files import escape, fresh_folder, write_csv, write_json
 from ..paths import ORIGINS
 from ..preprocess import ImageSpec
 from .copies import Copies, leave_out_copies
@@ -36,7 +33,7 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
         UserError: a class has too few usable images, or too many labels contradict each other.
     """
     spec = ImageSpec(config.channels, config.image_size, config.image_size)
-    with _written_at_once(target) as folder:
+    with fresh_folder(target) as folder:
         usable, digests, sizes, skipped = decode_all(raw.images, spec, folder / "all.npy")
         given, from_feedback = raw.splits[usable], raw.from_feedback[usable]
         copies = leave_out_copies(digests, raw.labels[usable], given, from_feedback)
@@ -137,22 +134,7 @@ def _write_origins(raw: RawDataset, rows: Indices, sizes: Indices, path: Path) -
     write_csv(path, ("image", "folder", "size"), table)
 
 
-@contextmanager
-def _written_at_once(target: Path) -> Iterator[Path]:
-    """Yield a scratch folder, which replaces `target` at the end and is deleted after an error."""
-    scratch = target.with_name(target.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        yield scratch
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.replace(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def _copy_rows(pixels: npt.NDArray[np.uint8], rows: Indices, path: Path) -> None:
     copy = create_array(path, (len(rows), *pixels.shape[1:]))
     for start in range(0, len(rows), ROWS_PER_COPY):
         copy[start : start + ROWS_PER_COPY] = pixels[rows[start : start + ROWS_PER_COPY]]
-    copy.flush()
