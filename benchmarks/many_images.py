@@ -15,7 +15,7 @@ from .project import generated, measure
 from .report import write
 
 INSIDE = Path(__file__).parent / "peers/many_images.py"
-ROUNDS = 3
+ROUNDS = 5
 OTHERS = ("killed", "dask")
 
 

@@ -39,7 +39,7 @@ def leave_out_copies(
         from_feedback: (N,).
     """
     _, groups, counts = np.unique(
-        np.array(digests, dtype=np.str_), return_inverse=True, return_counts=True
+        np.array(digests, dtype=np.bytes_), return_inverse=True, return_counts=True
     )
     rows = np.flatnonzero(counts[groups] > 1)
     rows = rows[np.argsort(groups[rows], kind="stable")]

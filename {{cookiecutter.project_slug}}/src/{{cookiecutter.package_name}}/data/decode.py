@@ -19,7 +19,7 @@ from .split import Indices
 MAX_CHUNK_SIZE = 1024  # images that a worker decodes at a time
 MAX_CHUNK_BYTES = 2**23  # of their decoded pixels
 
-RawImage = Path | npt.NDArray[np.uint8]
+RawImage = str | npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -76,7 +76,7 @@ def _decode_chunk(
     for row, image in enumerate(images):
         size, error = 0, ""
         try:
-            if isinstance(image, Path):
+            if isinstance(image, str):
                 content = (folder / image).read_bytes()
                 pixels[row] = decode_image(content, spec)
                 with Image.open(io.BytesIO(content)) as opened:  # reads no pixels
@@ -91,8 +91,8 @@ def _decode_chunk(
 
 def name_of(image: RawImage, row: int) -> str:
     """Return what a report calls an image."""
-    if isinstance(image, Path):
-        return escape(f"{image.parent.name}/{image.name}")
+    if isinstance(image, str):
+        return escape("/".join(image.split("/")[-2:]))
     return f"image {row}"
 
 

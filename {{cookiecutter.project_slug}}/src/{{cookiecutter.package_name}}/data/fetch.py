@@ -52,20 +52,20 @@ def _local_folder(url: str) -> Path:
 
 
 def _copy_image_folder(source: Path, target: Path) -> None:
-    found = class_files(source)
+    found = [source.joinpath(*parts) for parts in class_files(source)]
     files = _within(source, found)
-    images = [file for file in files if is_image(file)]
+    images = [file for file in files if is_image(file.name)]
     if not images:
         raise UserError(
             f"no images in {source}: it needs one folder for each class, "
-            f"with images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it"
+            f"with images ({', '.join(IMAGE_SUFFIXES)}) in it"
         )
     for image in images:
         # Under a name that is text, since DVC takes no other.
         copy = target / image.relative_to(source).with_name(escape(image.name))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, copy)
-    ignored = Counter(escape(file.suffix.lower()) for file in files if not is_image(file))
+    ignored = Counter(escape(file.suffix.lower()) for file in files if not is_image(file.name))
     ignored += Counter({LINK: len(found) - len(files)})
     write_json(target / IGNORED, dict(ignored.most_common()))
 

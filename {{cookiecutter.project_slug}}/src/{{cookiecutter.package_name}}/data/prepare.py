@@ -70,14 +70,12 @@ def prepare(raw: RawDataset, name: str, config: PrepareConfig, target: Path) -> 
     return info
 
 
-def _key(image: Path | npt.NDArray[np.uint8], digest: str, group_pattern: str | None) -> str:
+def _key(image: str | npt.NDArray[np.uint8], digest: str, group_pattern: str | None) -> str:
     """Return what decides the split of an image: its group if its file name has one, or itself."""
-    if (
-        group_pattern
-        and isinstance(image, Path)
-        and (match := re.search(group_pattern, image.name))
-    ):
-        return f"group {match[1 if match.re.groups else 0]}"
+    if group_pattern and isinstance(image, str):
+        name = image.rpartition("/")[2]
+        if match := re.search(group_pattern, name):
+            return f"group {match[1 if match.re.groups else 0]}"
     return digest
 
 
@@ -125,10 +123,10 @@ def _write_origins(raw: RawDataset, rows: Indices, sizes: Indices, path: Path) -
     table: list[tuple[object, ...]] = []
     for row, size in zip(rows, sizes, strict=True):
         file = raw.images[row]
-        if isinstance(file, Path):
-            folder = file.parent.name  # below the class folder, or that itself
+        if isinstance(file, str):
+            folder = file.split("/")[-2]  # below the class folder, or that itself
             source = "" if folder == raw.classes[raw.labels[row]] else folder
-            table.append((escape(file.as_posix()), escape(source), size))
+            table.append((escape(file), escape(source), size))
         else:
             table.append((row, "", ""))
     write_csv(path, ("image", "folder", "size"), table)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ class RawDataset:
     """A data set as its authors publish it.
 
     Attributes:
-        images: one entry for each image: a file, or pixels uint8 (H, W) or (H, W, 3).
+        images: one entry for each image: the path of a file, or pixels uint8 (H, W) or (H, W, 3).
         labels: index into `classes`, (N,).
         splits: the split that the data set itself puts an image into, or "", (N,).
         from_feedback: (N,), true for what users of the service have labelled.
@@ -23,7 +22,7 @@ class RawDataset:
     """
 
     classes: tuple[str, ...]
-    images: Sequence[Path | npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]
+    images: Sequence[str | npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     splits: Names
     from_feedback: npt.NDArray[np.bool_]
@@ -33,7 +32,7 @@ class RawDataset:
     def without_feedback(
         cls,
         classes: tuple[str, ...],
-        images: Sequence[Path] | npt.NDArray[np.uint8],
+        images: Sequence[str] | npt.NDArray[np.uint8],
         labels: npt.NDArray[np.int64],
         splits: Names | None = None,
         ignored: dict[str, int] | None = None,

@@ -51,7 +51,7 @@ def predict_folder(folder: Path, output: Path, model_dir: Path) -> tuple[int, in
             is_broken[row["file"]] = bool(row["error"])
             if row["model"] != sha256[:12]:
                 raise UserError(f"{output} has predictions of another model: choose another file")
-        images = (file for file in folder.rglob("*") if is_image(file) and file.is_file())
+        images = (file for file in folder.rglob("*") if is_image(file.name) and file.is_file())
         left = sorted({file.relative_to(folder).as_posix() for file in images} - is_broken.keys())
         writer = csv.writer(table, lineterminator="\n")
         if not is_broken:
