@@ -7,8 +7,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from tests.bakes import Bake
 from tests.ci.act import Repository, clone, trained
-from tests.conftest import Bake
 
 from .project import generated, measure
 from .report import write

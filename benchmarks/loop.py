@@ -24,7 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scripts.demo import encode_png, read_json
-from tests.conftest import Bake
+from tests.bakes import Bake
 from tests.deployment import provide, target
 from tests.loop import Turn, turn
 from tests.product.github import stand_in

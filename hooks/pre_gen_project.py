@@ -14,13 +14,16 @@ LINE_BREAK_OR_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9_]*"
 MAX_PACKAGE_LENGTH = 40  # keeps the import lines of the generated code under 100 columns
-GITHUB_USERNAME = r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"  # GitHub's own rule, with at most 39 characters
+GITHUB_USERNAME = r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"  # GitHub's own rule
+MAX_USERNAME_LENGTH = 39  # likewise
 EMAIL = r"[^@\s<>\"'\\,;:]+@[^@\s<>\"'\\,;:.]+(\.[^@\s<>\"'\\,;:.]+)+"
 WINDOWS_RESERVED = {"con", "prn", "aux", "nul"} | {
     f"{device}{number}" for device in ("com", "lpt") for number in range(10)
 }
 REMOTE_SCHEMES = {"s3": "s3://", "gs": "gs://", "azure": "azure://", "ssh": "ssh://"}
-# Modules and distributions that a project installs, with all that they need themselves.
+STDLIB = sys.stdlib_module_names | {"test"}  # which that set leaves out
+# Modules and distributions that a project installs, with all that they need themselves. In this
+# file, since cookiecutter runs a copy of it that has no neighbours.
 # tests/test_answers.py compares them with pyproject.toml and with an installed project.
 INSTALLED = """
 aiohappyeyeballs aiohttp aiohttp_retry aiosignal amqp annotated_doc annotated_types antlr4
@@ -74,7 +77,7 @@ def problems() -> Iterator[str]:
     if not re.fullmatch(EMAIL, ANSWERS["author_email"]):
         yield f"author_email must look like name@example.com, not {ANSWERS['author_email']!a}."
     username = ANSWERS["github_username"]
-    if not re.fullmatch(GITHUB_USERNAME, username) or len(username) > 39:
+    if not re.fullmatch(GITHUB_USERNAME, username) or len(username) > MAX_USERNAME_LENGTH:
         yield f"github_username must be a name on GitHub, such as octo-cat, not {username!a}."
     yield from remote_problems(ANSWERS["dvc_remote"], ANSWERS["dvc_remote_url"])
 
@@ -89,7 +92,7 @@ def name_problems(answer: str, pattern: str, allowed: str) -> Iterator[str]:
         yield f"{answer} must not be {name!a}, which Windows reserves for a device; choose another."
     elif keyword.iskeyword(module):
         yield f"{answer} must not be {name!a}, which is a keyword of Python; choose another."
-    elif module in {*sys.stdlib_module_names, "test"}:
+    elif module in STDLIB:
         yield f"{answer} must not be {name!a}, a module of Python itself; choose another."
     elif module in f"{INSTALLED} {INSTALLED_ELSEWHERE}".split():
         yield f"{answer} must not be {name!a}, a library that the project uses; choose another."

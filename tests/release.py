@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .bakes import Bake
 from .ci.act import Repository, commit, with_origin
-from .conftest import Bake
 from .deployment import Target, docker
 
 SECRETS = ("REGISTRY_PASSWORD", "DEPLOY_SSH_KEY", "DVC_SSH_KEY", "DVC_SSH_KNOWN_HOSTS")

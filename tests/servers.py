@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from . import workers
-from .conftest import Bake, clean_environment, inside
+from .bakes import Bake, clean_environment, inside
 
 START_SECONDS = 180  # far more than it takes, for a machine that is busy
 # Below the ports that systems give to outgoing connections, and apart from the other worker's: what

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, Choice, bake, clone, generate
+from .bakes import Bake, Choice, bake, clone, generate
 
 BAD_ANSWERS = [
     ("project_name", "two\nlines", "one line of text"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import Bake, run
+from .bakes import Bake, run
 from .deployment import VENV
 from .servers import serve
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TEMPLATE, run, shared_data
+from .bakes import TEMPLATE, run, shared_data
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, Choice, inside, mypy_cache
+from .bakes import Bake, Choice, inside, mypy_cache
 
 # What the choices change in Python code: the data set nothing, the package's name all imports, the
 # server and the target some files.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from .conftest import Bake, Choice, bake, clean_environment, missing, run
+from .bakes import Bake, Choice, bake, clean_environment, missing, run
 from .deployment import VENV, docker, provide, target
 from .loop import Turn, turn
 from .pictures import png

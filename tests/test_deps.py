@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import TEMPLATE
+from .bakes import TEMPLATE
 from .test_imports import imports, reached, relative_imports
 
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import Bake, Choice, clone
+from .bakes import Bake, Choice, clone
 
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE_FOLDER = "{{cookiecutter.package_name}}"

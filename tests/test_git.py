@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, bake, run
+from .bakes import Bake, bake, run
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Ana",

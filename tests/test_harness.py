@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from .conftest import Bare
+from .bare import Bare
 from .workers import IN_PARALLEL
 
 

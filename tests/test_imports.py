@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SCRIPTS, TEMPLATE, Bake, Choice, run
+from .bakes import SCRIPTS, TEMPLATE, Bake, Choice, run
 
 # Where code of a folder runs, by the dependencies that are there.
 PIPELINE = ["base", "cpu"]

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-from .conftest import TEMPLATE, Bake, Choice, clean_environment, missing, run
+from .bakes import TEMPLATE, Bake, Choice, clean_environment, missing, run
 from .workers import take_all_cores
 
 EPOCHS = 12  # of the training on Slurm, which is killed after some of them

@@ -19,7 +19,7 @@ from playwright.sync_api import (
 
 from scripts.screenshot import draw_three
 
-from .conftest import Bake
+from .bakes import Bake
 from .servers import serve
 
 WRITE_SECONDS = 60

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
+from .bakes import Bake, bake, inside, mypy_cache, shared_data
 from .ci.act import ran
-from .conftest import Bake, bake, inside, mypy_cache, shared_data
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
+from .bakes import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
 
 FOLDER = "tests/product"
 # First those that take longest, so that two workers are done at the same time.

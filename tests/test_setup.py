@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, Bare, Choice, clean_environment, missing, run
+from .bakes import Bake, Choice, clean_environment, missing, run
+from .bare import Bare
 from .servers import http_folder
 
 INDEX = "https://download.pytorch.org/whl/cpu"  # what pyproject.toml names

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from benchmarks.site import compare, photographs
 from scripts.screenshot import draw_three
 
-from .conftest import SCRIPTS, Bake, inside
+from .bakes import SCRIPTS, Bake, inside
 from .pictures import png
 from .servers import http_folder
 from .test_page import SERIOUS, context_of

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from .conftest import Bake, Choice, bake
+from .bakes import Bake, Choice, bake
 from .deployment import docker, start_docker
 from .pictures import png
 from .servers import START_SECONDS

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conftest import TEMPLATE, Bake, clean_environment, run
+from ..bakes import TEMPLATE, Bake, clean_environment, run
 from ..product.github import GitHub
 from ..servers import free_port
 

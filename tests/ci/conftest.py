@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Bake, bake, found
+from ..bakes import Bake, bake, found
 from ..workers import once
 from .act import Repository, clone, trained
 

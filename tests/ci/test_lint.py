@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ..conftest import TEMPLATE, Bake, Choice, run
+from ..bakes import TEMPLATE, Bake, Choice, run
 
 TOOLS = Path(sys.executable).parent
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from ..conftest import Bake, bake, missing, run
+from ..bakes import Bake, bake, missing, run
 from ..pictures import write_image_folder
 from ..servers import free_port, running
 from .act import STAGES, Repository, change, clone, commit, ran, with_origin

@@ -1,7 +1,6 @@
 """What a change does to the model: two sides compared, and a process in a git repository."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import pytest
 import yaml
 
 from my_project.reporting.comparison import Side, compare
+
+from .commands import command
 
 CURVES = "epoch,validation_accuracy\n"
 METRICS = """
@@ -94,14 +95,7 @@ def write_side(folder: Path, accuracy: float, epochs: int) -> None:
 
 
 def run_compare(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    module = "my_project.stages.compare"
-    return subprocess.run(
-        [sys.executable, "-m", module, "--champion", "main"],
-        cwd=folder,
-        env=os.environ | variables,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    return command("stages.compare", "--champion", "main", cwd=folder, **variables)
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -1,7 +1,6 @@
 """A smaller model is what is measured, judged, exported and served; without the switch, nothing."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from my_project.models.predict import predict_logits
 from my_project.serving.predictor import Predictor
 from my_project.training.loss import distillation_loss
 
+from .commands import command
+
 ROOT = Path(__file__).parents[2]
 READ = ("data/prepared", "checkpoints/best.pt", "metrics", "params.yaml")
 QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
@@ -44,10 +45,7 @@ class Project:
                 shutil.copyfile(source, target)
 
     def run(self, stage: str, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", f"my_project.stages.{stage}"]
-        return subprocess.run(
-            command, cwd=self.folder, capture_output=True, encoding="utf-8", env=os.environ | env
-        )
+        return command(f"stages.{stage}", cwd=self.folder, **env)
 
     def compress(self, parameters: str) -> dict[str, Any]:
         """Set parameters, run the stages up to the export, and return the evaluation."""
@@ -167,12 +165,6 @@ def test_a_teacher_draws_the_student_to_its_predictions() -> None:
 )
 def test_what_cannot_be_pruned_is_said(parameters: str, message: str, tmp_path: Path) -> None:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    done = subprocess.run(
-        [sys.executable, "-m", "my_project.stages.set_params"],
-        cwd=tmp_path,
-        env=os.environ | {"PARAMETERS": parameters},
-        capture_output=True,
-        encoding="utf-8",
-    )
+    done = command("stages.set_params", cwd=tmp_path, PARAMETERS=parameters)
     assert done.returncode == 2
     assert message in done.stderr

@@ -1,15 +1,14 @@
 """Corruptions get worse with their severity, and are in the card and its plot."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from my_project.evaluation.corruptions import SEVERITIES, corrupt
+
+from .commands import command
 
 ROOT = Path(__file__).parents[2]
 READ = ("data/prepared", "data/attributes.csv", "checkpoints", "metrics", "params.yaml", "model")
@@ -40,10 +39,8 @@ def test_the_card_shows_corruptions_slices_and_temperature(tmp_path: Path) -> No
     (tmp_path / "docs").mkdir()
     on = "robustness.corruptions=true robustness.slices=true export.temperature_scaling=true "
     on += "evaluate.bootstrap_samples=100"
-    env = os.environ | {"PARAMETERS": on}
     for stage in ("set_params", "evaluate", "export", "report"):
-        command = [sys.executable, "-m", f"my_project.stages.{stage}"]
-        subprocess.run(command, cwd=tmp_path, env=env, check=True)
+        command(f"stages.{stage}", cwd=tmp_path, PARAMETERS=on).check_returncode()
     card = (tmp_path / "docs/model-card.md").read_text(encoding="utf-8")
     for name in SEVERITIES:
         (row,) = [line for line in card.splitlines() if line.startswith(f"| {name} |")]

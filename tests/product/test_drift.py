@@ -1,9 +1,7 @@
 """Drift of stored predictions, in real databases: found where it is, and nothing is changed."""
 
-import os
 import re
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from my_project.serving.predictor import Predictor
 from my_project.serving.records import connect, feedback, metadata, predictions
 
 from ..digits import digit_images
+from .commands import command
 from .conftest import Postgresql
 
 NOW = datetime.now(UTC)
@@ -118,13 +117,8 @@ def drift(
     folder: Path, model_dir: Path, database: str, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """`make drift` in a folder of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "my_project.monitoring.drift", *arguments],
-        cwd=folder,
-        env=os.environ | {"DATABASE_URL": database, "MODEL_DIR": str(model_dir)},
-        capture_output=True,
-        encoding="utf-8",
-    )
+    variables = {"DATABASE_URL": database, "MODEL_DIR": str(model_dir)}
+    return command("monitoring.drift", *arguments, cwd=folder, **variables)
 
 
 @pytest.mark.usefixtures("reference")
@@ -242,13 +236,7 @@ def test_a_role_that_may_only_read_is_enough(
 def test_an_error_is_one_sentence_and_another_exit_code_than_drift(
     variables: dict[str, str], message: str, model_dir: Path, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "my_project.monitoring.drift"],
-        cwd=tmp_path,
-        env=os.environ | {"MODEL_DIR": str(model_dir)} | variables,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    done = command("monitoring.drift", cwd=tmp_path, **{"MODEL_DIR": str(model_dir)} | variables)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert message in done.stderr

@@ -26,6 +26,7 @@ from ..digits import digit_images, digits
 from ..serving_helpers import png
 from ..test_data import CONFIG
 from ..training_run import build
+from .commands import command
 
 PROJECT = Path(__file__).parents[2]
 READ = ("data/prepared", "metrics", "params.yaml", "model", "reports")
@@ -34,14 +35,8 @@ READ = ("data/prepared", "metrics", "params.yaml", "model", "reports")
 def run(
     folder: Path, module: str, *arguments: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"my_project.{module}", *arguments],
-        cwd=folder,
-        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(folder.parent)} | variables,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-    )
+    variables["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
+    return command(module, *arguments, cwd=folder, **variables)
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:

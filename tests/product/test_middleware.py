@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from my_project.serving.app import create_app
+from my_project.serving.middleware import trace_of
 from my_project.serving.settings import Settings
 
 from ..serving_helpers import PNG
@@ -145,3 +147,21 @@ def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
         assert accepted.status_code == 200
 
     use(app, requests)
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_valid"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", True),
+        (f"ff-{'a' * 32}-{'b' * 16}-01", False),
+        (f"00-{'0' * 32}-{'b' * 16}-01", False),
+        (f"00-{'a' * 32}-{'0' * 16}-01", False),
+        ("nonsense", False),
+    ],
+)
+def test_a_trace_is_noted_if_its_header_is_one_of_the_w3cs(
+    traceparent: str, is_valid: bool
+) -> None:
+    scope = {"type": "http", "headers": [(b"traceparent", traceparent.encode())]}
+    noted = {"trace_id": "a" * 32, "parent_id": "b" * 16}
+    assert trace_of(scope) == (noted if is_valid else {})

@@ -1,13 +1,13 @@
 """Values given by hand: into params.yaml as they are, or one sentence and nothing changed."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from my_project.config import load_config
+
+from .commands import command
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -16,13 +16,7 @@ def set_params(
     folder: Path, parameters: str, content: bytes | None = None
 ) -> subprocess.CompletedProcess[str]:
     (folder / "params.yaml").write_bytes(PARAMS.read_bytes() if content is None else content)
-    return subprocess.run(
-        [sys.executable, "-m", "my_project.stages.set_params"],
-        cwd=folder,
-        env=os.environ | {"PARAMETERS": parameters},
-        capture_output=True,
-        encoding="utf-8",
-    )
+    return command("stages.set_params", cwd=folder, PARAMETERS=parameters)
 
 
 def test_values_are_set_and_every_comment_stays(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,8 @@ import pytest
 from my_project.errors import UserError
 from my_project.evaluation.metrics import accuracy_with_interval
 from my_project.evaluation.slices import measure_slices, read_attributes, weak_slices
+
+from .commands import command
 
 ROOT = Path(__file__).parents[2]
 READ = ("data/prepared", "data/attributes.csv", "checkpoints", "metrics", "params.yaml", "model")
@@ -54,13 +54,7 @@ def test_attributes_of_other_images_are_refused(tmp_path: Path) -> None:
 
 
 def run(project: Path, stage: str, parameters: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"my_project.stages.{stage}"],
-        cwd=project,
-        env=os.environ | {"PARAMETERS": parameters},
-        capture_output=True,
-        encoding="utf-8",
-    )
+    return command(f"stages.{stage}", cwd=project, PARAMETERS=parameters)
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """Temperature scaling: fitted on the validation split, part of the ONNX file, labels unchanged."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,8 @@ from my_project.evaluation.metrics import Predictions
 from my_project.evaluation.temperature import fit_temperature, measure_scaling, scale
 from my_project.export import OnnxModel
 from my_project.models.predict import predict_logits
+
+from .commands import command
 
 ROOT = Path(__file__).parents[2]
 READ = ("data/prepared", "checkpoints/best.pt", "metrics", "params.yaml")
@@ -63,10 +62,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def export(project: Path, **parameters: str) -> Path:
     """Run the stages up to the export; returns the ONNX file."""
     text = " ".join(f"{key.replace('__', '.')}={value}" for key, value in parameters.items())
-    env = os.environ | {"PARAMETERS": f"{text} evaluate.bootstrap_samples=100"}
+    text += " evaluate.bootstrap_samples=100"
     for stage in ("set_params", "compress", "evaluate", "export"):
-        command = [sys.executable, "-m", f"my_project.stages.{stage}"]
-        subprocess.run(command, cwd=project, env=env, check=True)
+        command(f"stages.{stage}", cwd=project, PARAMETERS=text).check_returncode()
     return project / "model/model.onnx"
 
 

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from my_project.metadata import ModelMetadata
 
 from ..serving_helpers import eventually, free_port, running_server
+from .commands import command
 
 NAME = "my_project"
 
@@ -25,12 +26,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of MLflow with its own database and artifacts, on loopback."""
     folder = tmp_path_factory.mktemp("mlflow")
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
+    serve = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    serve += ["--port", str(port), "--workers", "1"]
+    serve += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    serve += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(serve, cwd=folder, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
         assert eventually(lambda: answers(f"{url}/health"))
         yield url
@@ -53,15 +54,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tracking(project: Path, uri: str, command: str, returncode: int = 0) -> str:
-    """What the command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "my_project.tracking", command],
-        cwd=project,
-        env=os.environ | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
-        capture_output=True,
-        encoding="utf-8",
-    )
+def tracking(project: Path, uri: str, action: str, returncode: int = 0) -> str:
+    """What `make download`, `make register` or a logged run prints."""
+    variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = command("tracking", action, cwd=project, **variables)
     assert done.returncode == returncode, done.stdout + done.stderr
     return done.stdout if returncode == 0 else done.stderr
 
@@ -111,16 +107,16 @@ def test_a_new_model_takes_the_alias_over(project: Path, server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "command", "message"),
+    ("uri", "action", "message"),
     [
         ("", "log", "MLFLOW_TRACKING_URI is not set"),
         ("http://127.0.0.1:9", "log", "error: MLflow at http://127.0.0.1:9: "),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
-    uri: str, command: str, message: str, project: Path
+    uri: str, action: str, message: str, project: Path
 ) -> None:
-    errors = tracking(project, uri, command, returncode=2)
+    errors = tracking(project, uri, action, returncode=2)
     assert message in errors
     assert "Traceback" not in errors
 

@@ -11,7 +11,7 @@
 set -eu
 
 seconds=$1
-drain_seconds=2 # between the last request that is sent to a slot and its end
+drain_seconds=2 # for requests that were sent to the old slot just before the switch
 mkdir -p active
 [ -e .env ] || (umask 077 && touch .env) # it holds passwords
 if [ -e active/green ]; then # blue stays marked under green
@@ -60,6 +60,7 @@ docker compose up --detach --no-deps proxy "$idle" || roll_back "the new version
 container=$(docker compose ps --quiet "$idle")
 deadline=$(($(date +%s) + seconds))
 while :; do
+  # Healthy by the image's HEALTHCHECK (docker/Dockerfile): the model is loaded.
   state=$(docker inspect --format '{{.State.Health.Status}} {{.State.OOMKilled}}' "$container")
   [ "$state" = "healthy false" ] && break
   if [ "$state" != "starting false" ] || [ "$(date +%s)" -gt "$deadline" ]; then

@@ -25,8 +25,8 @@ def conflicts(config: Config) -> Iterator[str]:
 
 def _fetch_conflicts(config: Config) -> Iterator[str]:
     url = config.fetch.base_url
-    own = config.fetch.dataset == "image-folder"
-    schemes = ("file:",) if own else ("file:", "http:", "https:")
+    is_own = config.fetch.dataset == "image-folder"
+    schemes = ("file:",) if is_own else ("file:", "http:", "https:")
     if url is not None and not url.startswith(schemes):
         yield f"fetch.base_url = {url!r}: must begin with {' or '.join(schemes)}, or be null"
 
@@ -54,7 +54,7 @@ def _size_conflicts(config: Config) -> Iterator[str]:
 
 def _batch_conflicts(config: Config) -> Iterator[str]:
     train, name = config.train, config.model.name
-    # A vit has no batch normalisation, and a pretrained network keeps the statistics of ImageNet.
+    # Networks without batch normalisation, or that keep the statistics of ImageNet.
     minimum = 1 if name in ("vit", "pretrained") else MIN_NORMALIZED
     images = train.batch_size // train.accumulation_steps
     if images < minimum:

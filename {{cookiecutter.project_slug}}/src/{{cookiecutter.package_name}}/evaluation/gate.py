@@ -18,6 +18,7 @@ from ..config import EvaluateConfig, GateConfig
 from ..files import reading
 from ..paths import EVALUATION, PREDICTIONS
 from .paired import Drop, Flags, measure_drop, visible_drop
+from .slices import weak_slices
 
 ALPHA = 0.05  # of equal models that are stopped, over all tests of one gate
 NEVER_STOPPED = 1.0  # as an allowed drop: what is measured with it is reported only
@@ -70,7 +71,7 @@ class Comparison:
     Attributes:
         name: who that is, such as "the champion".
         accuracy: on the original test images.
-        recall: of the classes whose recall drops by more than is allowed, by name.
+        recall: of the classes whose recall drops by more than is allowed and than chance explains.
         production: on the test images from feedback; None if there are none.
         visible_drop: the accuracy's drop that this test set shows in `POWER` of all cases.
         smallest: the class with the fewest original test images, and how many it has.
@@ -96,25 +97,33 @@ class Verdict:
 
     Attributes:
         untested: classes without an original test image, whose recall nothing is known about.
+        weak_slices: those below the limit for slices, if there is one.
     """
 
     above_floor: bool
     comparisons: list[Comparison]
     untested: list[str]
+    weak_slices: list[dict[str, Any]]
 
     @property
     def passed(self) -> bool:
-        return self.above_floor and all(comparison.passed for comparison in self.comparisons)
+        is_better = all(comparison.passed for comparison in self.comparisons)
+        return self.above_floor and is_better and not self.weak_slices
 
 
 def judge(
-    candidate: Result, earlier: dict[str, Flags], gate: GateConfig, evaluate: EvaluateConfig
+    candidate: Result,
+    earlier: dict[str, Flags],
+    gate: GateConfig,
+    evaluate: EvaluateConfig,
+    max_slice_drop: float | None = None,
 ) -> Verdict:
-    """Compare the candidate with the floor and with earlier models.
+    """Compare the candidate with the floor, with earlier models, and its slices with their limit.
 
     Args:
         earlier: whether each of them is right on the candidate's test images, (N,), by its name.
         evaluate: the resamples behind the intervals, and their seed.
+        max_slice_drop: below the accuracy on all images; None for no limit.
     """
     level = ALPHA / 2 / max(1, len(earlier))  # half for the accuracy, half for all recalls
     comparisons = [
@@ -123,7 +132,9 @@ def judge(
     ]
     per_class = candidate.metrics.get("per_class", {})
     untested = [name for name, scores in per_class.items() if not scores["support"]]
-    return Verdict(candidate.metrics["accuracy"] >= gate.min_accuracy, comparisons, untested)
+    accuracy, slices = candidate.metrics["accuracy"], candidate.metrics.get("slices", [])
+    weak = [] if max_slice_drop is None else weak_slices(slices, accuracy, max_slice_drop)
+    return Verdict(accuracy >= gate.min_accuracy, comparisons, untested, weak)
 
 
 def _compare(

@@ -1,4 +1,7 @@
-"""The networks, one file each, and the function that builds the chosen one."""
+"""The networks, one file each, and the function that builds the chosen one.
+
+docs/make-it-yours.md says how to add one.
+"""
 
 from dataclasses import asdict
 from typing import assert_never
@@ -34,7 +37,7 @@ def build_model(config: ModelConfig, info: DatasetInfo) -> nn.Sequential:
             network = Pretrained(num_classes, **asdict(config.pretrained))
             mean, std = MEAN, STD  # of three channels each, which makes RGB of grey images, too
         case _:
-            assert_never(config.name)  # mypy: a name in `ModelConfig` that has no case here
+            assert_never(config.name)  # mypy: a `NetworkName` that has no case here
     return nn.Sequential(Normalize(mean, std), network)
 
 

@@ -21,7 +21,7 @@ StateDep = Annotated[AppState, Depends(get_state)]
 
 
 class RequireKey(HTTPBearer):
-    """A dependency: the API key of a request, or None in development, where none is asked for.
+    """A dependency: the API key of a request, or None where `ENVIRONMENT` is `development`.
 
     It runs before the body is read: who has no key cannot make the service read one.
 
@@ -65,6 +65,7 @@ class RequireKey(HTTPBearer):
         return key
 
 
+# For FastAPI's routes; `predict` calls a RequireKey itself (routes/predict.py).
 PredictKey = Annotated[ApiKey | None, Security(RequireKey("predict"))]
 FeedbackKey = Annotated[ApiKey | None, Security(RequireKey("feedback"))]
 AdminKey = Annotated[ApiKey | None, Security(RequireKey("admin"))]

@@ -13,8 +13,11 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from . import metrics
 from .problems import REJECTION_SECONDS, UNEXPECTED, overloaded, problem_response
 
-# https://www.w3.org/TR/trace-context: version, trace id, parent id, flags
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+# https://www.w3.org/TR/trace-context: version, trace id, parent id, flags;
+# of which no version is ff, and no id all zeros.
+TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]{2}"
+)
 QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds
 QUIET_STATUSES = {200, 503}  # of those; neither logged nor counted
 MAX_LOGGED_PATH = 200  # characters
@@ -58,7 +61,7 @@ class ObservabilityMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
-            if status is None:  # else Starlette would respond, outside of all middleware
+            if status is None:  # Starlette's own response would have neither the id nor headers
                 await problem_response(500, UNEXPECTED)(scope, receive, send_with_id)
             raise
         finally:
@@ -118,7 +121,7 @@ class LoadSheddingMiddleware:
             and scope["app"].state.serving.is_overloaded
         ):
             metrics.REJECTED.labels("overload").inc()
-            metrics.REQUESTS.labels(self.path, 503).inc()  # its time is none of the service's
+            metrics.REQUESTS.labels(self.path, 503).inc()  # its time would be REJECTION_SECONDS
             await asyncio.sleep(REJECTION_SECONDS)
             await self.response(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""`make gate`: compare the newest evaluation with the floor, the champion and the best model."""
+"""`make gate`: compare the newest model with the floor, the champion and the best one so far."""
 
 import argparse
 import sys
@@ -10,7 +10,6 @@ from ..evaluation.champion import DEFAULT_CHAMPION, Earlier, find_best, find_cha
 from ..evaluation.evidence import check_accuracy, check_predictions
 from ..evaluation.gate import Result, judge
 from ..evaluation.paired import Flags
-from ..evaluation.slices import weak_slices
 from ..files import write_text
 from ..metadata import MODEL_FILE
 from ..paths import EVALUATION, MODEL, PREDICTIONS, PREPARED, VERDICT
@@ -37,18 +36,14 @@ def main() -> None:
             _add(f"the best so far ({best.commit})", best, candidate, earlier, notes)
     if not earlier:
         notes.append("The floor alone decides.")
-    verdict = judge(candidate, earlier, config.gate, config.evaluate)
-    metrics, allowed = candidate.metrics, config.robustness.max_slice_drop
-    slices = metrics.get("slices", []) if allowed is not None else []
-    weak = weak_slices(slices, metrics["accuracy"], allowed or 0.0)
-    passed = verdict.passed and not weak
+    allowed = config.robustness.max_slice_drop
+    verdict = judge(candidate, earlier, config.gate, config.evaluate, allowed)
+    slices = candidate.metrics.get("slices", []) if allowed is not None else []
     text = render(
         "gate.md",
-        passed=passed,
-        worst=weak or slices[:1],
-        weak=weak,
-        max_slice_drop=allowed,
         verdict=verdict,
+        worst_slices=verdict.weak_slices or slices[:1],
+        max_slice_drop=allowed,
         note=" ".join(notes),
         config=config.gate,
         candidate=candidate.metrics,
@@ -56,7 +51,7 @@ def main() -> None:
     )
     print(text, end="")
     write_text(VERDICT, text)
-    sys.exit(0 if passed else 1)
+    sys.exit(0 if verdict.passed else 1)
 
 
 def _check(candidate: Result, compress: CompressConfig) -> None:

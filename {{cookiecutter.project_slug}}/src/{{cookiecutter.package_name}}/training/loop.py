@@ -106,15 +106,15 @@ def train(
 ) -> TrainState:
     """Train `model` in place, and stop early when validation accuracy no longer improves.
 
-    After each epoch, and on SIGTERM after the running step, the training state goes to the file
-    `checkpoint`. If that file holds an interrupted run with the same `fingerprint`, training goes
-    on from there, and ends with the same weights, to the bit, as if it had not been interrupted.
+    After each epoch, and on SIGTERM after the running step, the state goes to `checkpoint`. If that
+    file holds an interrupted run with the same `fingerprint` (provenance.py: code, data, settings),
+    training goes on from there, and ends with weights that are equal to the bit.
 
     A process group splits each batch, and takes the steps of one process. Rank 0 alone writes.
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).
-        teacher: a network on `device` whose logits are learnt besides the labels.
+        teacher: a network on `device`, in eval mode, whose logits are learnt besides the labels.
         on_epoch: called after each epoch, and on resuming for each epoch done before.
 
     Returns:
@@ -137,7 +137,7 @@ def train(
     state = set_up(
         model, config, num_steps=config.epochs * num_steps, device=device, process=process
     )
-    if teacher:
+    if teacher is not None:
         # As in `set_up`: the order of memory that its images have, and annotations that lack it.
         state.teacher = teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state.resume(checkpoint, fingerprint)
