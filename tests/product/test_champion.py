@@ -13,8 +13,8 @@ import pytest
 
 from my_project.data.dataset import load_info, load_split
 from my_project.evaluation.champion import find_best, find_champion, read_result
-from my_project.evaluation.gate import ALPHA, Result, judge
-from my_project.evaluation.paired import visible_drop
+from my_project.evaluation.gate import Result, judge
+from my_project.evaluation.paired import ALPHA, visible_drop
 
 from ..test_gate import EVALUATE, GATE, make_result
 

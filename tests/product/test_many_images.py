@@ -3,11 +3,9 @@
 import hashlib
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from my_project.serving.predict_folder import predict_folder
 from ..digits import digit_images
 from ..serving_helpers import eventually, png
 from ..test_data import CONFIG
+from .chunks import die_at, touch_each, wait_in_workers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
@@ -117,14 +116,6 @@ def test_predict_writes_the_same_bytes_with_any_number_of_workers(
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
-def die_at(numbers: Sequence[int], number: int, scars: Path, deaths: int) -> list[int]:
-    """Return the numbers; kill this process instead, `deaths` times, where `number` is one."""
-    if number in numbers and (died := len(list(scars.iterdir()))) < deaths:
-        (scars / str(died)).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return [2 * value for value in numbers]
-
-
 @pytest.mark.parametrize("workers", ["2", "dask"], indirect=True)
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_worker_that_dies_costs_its_chunks_only(
@@ -145,17 +136,6 @@ def test_workers_that_die_again_and_again_end_it_with_one_sentence(
         list(map_chunks(function, range(100), 5))
 
 
-def note_and_sleep(numbers: Sequence[int], folder: Path) -> None:
-    (folder / str(os.getpid())).touch()
-    time.sleep(600)
-
-
-def wait_in_workers(folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "num_cores", lambda: 2)
-        list(map_chunks(partial(note_and_sleep, folder=folder), range(10), 1))
-
-
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = multiprocessing.get_context("spawn").Process(target=wait_in_workers, args=(tmp_path,))
     parent.start()
@@ -174,11 +154,6 @@ def test_results_that_nobody_takes_do_not_pile_up(
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert len(list(tmp_path.iterdir())) <= 2 * parallel.CHUNKS_PER_WORKER + 1
-
-
-def touch_each(numbers: Sequence[int], folder: Path) -> None:
-    for number in numbers:
-        (folder / str(number)).touch()
 
 
 @pytest.mark.parametrize(

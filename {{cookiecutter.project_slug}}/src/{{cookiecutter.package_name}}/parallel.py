@@ -25,6 +25,11 @@ CONNECT_SECONDS = 10
 Result = TypeVar("Result")
 
 
+def is_on_cluster() -> bool:
+    """Whether the workers may be other machines."""
+    return "DASK_SCHEDULER_ADDRESS" in os.environ
+
+
 def map_chunks(function: Callable[[Any], Result], items: Any, chunk_size: int) -> Iterator[Result]:
     """Yield `function(chunk)` for each chunk of `items`, in their order.
 
@@ -33,21 +38,20 @@ def map_chunks(function: Callable[[Any], Result], items: Any, chunk_size: int) -
 
     Args:
         function: a function of a module, or a `partial` of one, that takes `chunk_size` items.
-        items: a list or an array.
+        items: what has a length and gives chunks for slices, such as a list or an array.
         chunk_size: number of items.
 
     Raises:
         UserError: the cluster cannot be used, or workers die again and again.
     """
     chunks = range(0, len(items), chunk_size)
-    on_cluster = "DASK_SCHEDULER_ADDRESS" in os.environ
-    if len(chunks) <= 1 or (num_cores() == 1 and not on_cluster):
+    if len(chunks) <= 1 or (num_cores() == 1 and not is_on_cluster()):
         yield from (function(items[start : start + chunk_size]) for start in chunks)
         return
     num_done = num_crashes = 0
     while num_done < len(chunks):
         try:
-            with _cluster() if on_cluster else _processes() as (executor, num_workers):
+            with _cluster() if is_on_cluster() else _processes() as (executor, num_workers):
                 waiting: deque[Future[Result]] = deque()
                 for start in chunks[num_done:]:
                     waiting.append(executor.submit(function, items[start : start + chunk_size]))
@@ -65,9 +69,10 @@ def map_chunks(function: Callable[[Any], Result], items: Any, chunk_size: int) -
 
 @contextmanager
 def _processes() -> Iterator[tuple[Executor, int]]:
-    # Started anew rather than forked: a fork copies locks that other threads hold.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_cores(), mp_context=spawn, initializer=_start_worker) as pool:
+    # Not forks of this process, which would copy locks that other threads hold.
+    method = "spawn" if os.name == "nt" else "forkserver"
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(num_cores(), mp_context=context, initializer=_start_worker) as pool:
         yield pool, num_cores()
 
 

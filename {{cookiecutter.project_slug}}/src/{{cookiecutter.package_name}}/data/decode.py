@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..files import escape, sha256
-from ..parallel import map_chunks
+from ..parallel import is_on_cluster, map_chunks
 from ..preprocess import ImageError, ImageSpec, decode_image, image_to_array
 from .split import Indices
 
@@ -47,11 +48,17 @@ def decode_all(images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path)
     sizes: list[int] = []
     skipped: list[tuple[str, str]] = []
     size = max(1, min(MAX_CHUNK_SIZE, MAX_CHUNK_BYTES // pixels[:1].nbytes))
-    decode = partial(_decode_chunk, spec=spec, folder=Path.cwd())
+    folder = Path.cwd()
+    # Two machines that write to one file of a network may lose each other's bytes, so from others
+    # the pixels come back. On this one, workers write them: half the way, by as many as there are.
+    decode = partial(
+        _decode_chunk, spec=spec, folder=folder, path=None if is_on_cluster() else folder / path
+    )
     with tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress:
         start = 0
-        for decoded, found in map_chunks(decode, images, size):
-            pixels[start : start + len(decoded)] = decoded
+        for decoded, found in map_chunks(decode, _Numbered(images), size):
+            if decoded is not None:
+                pixels[start : start + len(found)] = decoded
             for row, (digest, num_pixels, error) in enumerate(found, start):
                 if error:
                     skipped.append((name_of(images[row], row), error))
@@ -59,18 +66,39 @@ def decode_all(images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path)
                     usable.append(row)
                     digests.append(digest)
                     sizes.append(num_pixels)
-            start += len(decoded)
-            progress.update(len(decoded))
+            start += len(found)
+            progress.update(len(found))
     return Decoded(np.array(usable, dtype=np.int64), digests, sizes, skipped)
 
 
+@dataclass(frozen=True)
+class _Numbered:
+    """Images whose slices know where they begin."""
+
+    images: Sequence[RawImage] | Pixels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> tuple[int, Sequence[RawImage] | Pixels]:
+        return rows.start, self.images[rows]
+
+
 def _decode_chunk(
-    images: Sequence[RawImage] | Pixels, *, spec: ImageSpec, folder: Path
-) -> tuple[Pixels, list[tuple[str, int, str]]]:
+    chunk: tuple[int, Sequence[RawImage] | Pixels],
+    *,
+    spec: ImageSpec,
+    folder: Path,
+    path: Path | None,
+) -> tuple[Pixels | None, list[tuple[str, int, str]]]:
     """Return pixels (N, C, H, W), and of each image its digest, size and error, or "" without one.
 
-    folder: that relative paths start from; a worker on another machine has its own.
+    Args:
+        chunk: the row of the first image, and the images.
+        folder: that relative paths start from; a worker on another machine has its own.
+        path: of the array that gets the pixels; None to return them.
     """
+    first, images = chunk
     pixels = np.zeros((len(images), *spec.shape), np.uint8)
     found = []
     for row, image in enumerate(images):
@@ -86,7 +114,10 @@ def _decode_chunk(
         except ImageError as problem:
             error = str(problem)
         found.append((sha256([pixels[row].data]), size, error))
-    return pixels, found
+    if path is None:
+        return pixels, found
+    np.load(path, mmap_mode="r+")[first : first + len(images)] = pixels
+    return None, found
 
 
 def name_of(image: RawImage, row: int) -> str:

@@ -17,10 +17,9 @@ import numpy.typing as npt
 from ..config import EvaluateConfig, GateConfig
 from ..files import reading
 from ..paths import EVALUATION, PREDICTIONS
-from .paired import Drop, Flags, measure_drop, visible_drop
+from .paired import ALPHA, Drop, Flags, measure_drop, visible_drop
 from .slices import weak_slices
 
-ALPHA = 0.05  # of equal models that are stopped, over all tests of one gate
 NEVER_STOPPED = 1.0  # as an allowed drop: what is measured with it is reported only
 
 

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from ..errors import UserError
-from .gate import ALPHA
 from .metrics import accuracy_with_interval
-from .paired import TOLERANCE, Flags
+from .paired import ALPHA, TOLERANCE, Flags
 
 MIN_IMAGES = 30  # the 95 % interval of fewer is wider than 30 points around an accuracy of one half
 MAX_VALUES = 50  # of an attribute; with more, it is no attribute but a name

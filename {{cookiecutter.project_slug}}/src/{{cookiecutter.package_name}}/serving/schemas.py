@@ -84,3 +84,27 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unprocessable Entity"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["there is no image in the request"])
+
+
+IMAGE = {"type": "string", "format": "binary"}
+FORM = {"type": "object", "properties": {"file": IMAGE}, "required": ["file"]}
+# FastAPI finds neither in the function, which reads its request itself.
+PREDICT_REQUEST: dict[str, Any] = {
+    "security": [{"api_key": []}],
+    "parameters": [
+        {
+            "name": "keep_image",
+            "in": "query",
+            "description": "Store the image with the prediction, so that feedback can use it",
+            "schema": {"type": "boolean", "default": False},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "image/*": {"schema": IMAGE},
+            "application/octet-stream": {"schema": IMAGE},
+            "multipart/form-data": {"schema": FORM},
+        },
+    },
+}

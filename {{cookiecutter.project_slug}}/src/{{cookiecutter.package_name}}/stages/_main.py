@@ -1,5 +1,6 @@
 """How every command starts: a user's mistake ends it with one sentence instead of a traceback."""
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,8 @@ def run_main(main: Callable[[], None]) -> None:
         else:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        gc.freeze()  # or Python looks for garbage in all of PyTorch once more: half a second
 
 
 def _sentence(error: Exception) -> str | None:

@@ -22,31 +22,9 @@ from ..images import counted_bytes, read_image
 from ..logs import request_id
 from ..problems import REJECTION_SECONDS, overloaded, problems
 from ..records import predictions
-from ..schemas import Prediction
+from ..schemas import PREDICT_REQUEST, Prediction
 
 PATH = "/v1/predict"
-IMAGE = {"type": "string", "format": "binary"}
-FORM = {"type": "object", "properties": {"file": IMAGE}, "required": ["file"]}
-OPENAPI: dict[str, Any] = {
-    "security": [{"api_key": []}],
-    "parameters": [
-        {
-            "name": "keep_image",
-            "in": "query",
-            "description": "Store the image with the prediction, so that feedback can use it",
-            "schema": {"type": "boolean", "default": False},
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": {"schema": IMAGE},
-            "application/octet-stream": {"schema": IMAGE},
-            "multipart/form-data": {"schema": FORM},
-        },
-    },
-}
-
 require_key = RequireKey("predict")
 to_boolean = TypeAdapter(bool).validate_python
 
@@ -70,7 +48,7 @@ router = APIRouter(route_class=PlainRoute)
 @router.post(
     PATH,
     response_model=Prediction,
-    openapi_extra=OPENAPI,
+    openapi_extra=PREDICT_REQUEST,
     responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
 )
 async def predict(request: Request) -> Response:
@@ -107,21 +85,7 @@ async def predict(request: Request) -> Response:
         total=time.perf_counter() - start,
     )
     _observe(prediction)
-    state.records.add(
-        predictions,
-        {
-            "id": prediction["id"],
-            "time": datetime.now(UTC),
-            "model_sha256": prediction["model"]["sha256"],
-            "api_key": key and key.name,
-            "label": prediction["label"],
-            "probabilities": result.probabilities,
-            "pixel_mean": result.pixel_mean,
-            "pixel_std": result.pixel_std,
-            "num_bytes": len(image),
-            "image": image if keep_image else None,
-        },
-    )
+    state.records.add(predictions, _row(prediction, result, name, image, keep_image))
     return Response(orjson.dumps(prediction), media_type="application/json")
 
 
@@ -156,6 +120,24 @@ def _describe(result: Classification, metadata: ModelMetadata) -> dict[str, Any]
 
 def _milliseconds(**seconds: float) -> dict[str, float]:
     return {phase: round(1000 * value, 3) for phase, value in seconds.items()}
+
+
+def _row(
+    prediction: dict[str, Any], result: Classification, key: str, image: bytes, keep_image: bool
+) -> dict[str, Any]:
+    """What the database gets of a prediction."""
+    return {
+        "id": prediction["id"],
+        "time": datetime.now(UTC),
+        "model_sha256": prediction["model"]["sha256"],
+        "api_key": key or None,
+        "label": prediction["label"],
+        "probabilities": result.probabilities,
+        "pixel_mean": result.pixel_mean,
+        "pixel_std": result.pixel_std,
+        "num_bytes": len(image),
+        "image": image if keep_image else None,
+    }
 
 
 def _observe(prediction: dict[str, Any]) -> None:
