@@ -13,7 +13,7 @@ from .serving_helpers import PNG, png, running_server
 
 DIGIT = png(digit_images()[0][3])
 LARGE = png(np.zeros((4000, 4000), dtype=np.uint8))  # 16 million pixels in 16 kB
-NO_PREDICTION = "0" * 32
+UNKNOWN_LABEL = {"prediction_id": "0" * 32, "label": "cat"}
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,7 @@ def client(model_dir: Path) -> Iterator[httpx.Client]:
         ("POST", "/v1/predict?keep_image=maybe", {"content": DIGIT}, 422, "keep_image"),
         ("POST", "/v1/feedback", {"json": {"label": "3"}}, 422, "prediction_id"),
         ("POST", "/v1/feedback", {"content": bytes(5000)}, 413, "4,096"),
-        (
-            *("POST", "/v1/feedback"),
-            {"json": {"prediction_id": NO_PREDICTION, "label": "cat"}},
-            *(422, "label has to be one of 0, 1"),
-        ),
+        ("POST", "/v1/feedback", {"json": UNKNOWN_LABEL}, 422, "label has to be one of 0, 1"),
         ("GET", "/v2/predict", {}, 404, "Not Found"),
         ("GET", "/v1/predict", {}, 405, "Method Not Allowed"),
         ("GET", "/static/nothing.js", {}, 404, "Not Found"),

@@ -18,9 +18,14 @@ from package_name.config import (
 PROJECT = Path(__file__).parents[1]
 TEXT = (PROJECT / PARAMS_FILE).read_text(encoding="utf-8")
 VALID = {
-    **{"fetch.dataset": "digits", "fetch.base_url": "https://a.b", "prepare.image_size": 8},
-    **{"model.vit.width": 64, "model.vit.num_heads": 4, "train.batch_size": 64},
-    **{"train.accumulation_steps": 1, "train.crop_padding": 0},
+    "fetch.dataset": "digits",
+    "fetch.base_url": "https://a.b",
+    "prepare.image_size": 8,
+    "model.vit.width": 64,
+    "model.vit.num_heads": 4,
+    "train.batch_size": 64,
+    "train.accumulation_steps": 1,
+    "train.crop_padding": 0,
 }
 
 

@@ -16,11 +16,10 @@ def conflicts(config: Config) -> Iterator[str]:
     yield from _fetch_conflicts(config)
     yield from _size_conflicts(config)
     yield from _batch_conflicts(config)
-    yield from _hardware_conflicts(config)
+    yield from _fused_loss_conflicts(config)
+    yield from _sharding_conflicts(config)
     yield from _compress_conflicts(config)
-    limit = config.robustness.max_slice_drop
-    if limit is not None and not config.robustness.slices:
-        yield f"robustness.max_slice_drop = {limit}: needs robustness.slices = true"
+    yield from _robustness_conflicts(config)
 
 
 def _fetch_conflicts(config: Config) -> Iterator[str]:
@@ -65,10 +64,13 @@ def _batch_conflicts(config: Config) -> Iterator[str]:
         )
 
 
-def _hardware_conflicts(config: Config) -> Iterator[str]:
+def _fused_loss_conflicts(config: Config) -> Iterator[str]:
+    if config.train.fused_loss and config.train.device != "cuda":
+        yield f"train.fused_loss = true: needs train.device = cuda, not {config.train.device}"
+
+
+def _sharding_conflicts(config: Config) -> Iterator[str]:
     train = config.train
-    if train.fused_loss and train.device != "cuda":
-        yield f"train.fused_loss = true: needs train.device = cuda, not {train.device}"
     if train.shard_weights and config.model.name != "vit":
         yield f"train.shard_weights = true: needs model.name = vit, not {config.model.name}"
     if train.shard_weights and train.optimizer != "adamw":
@@ -86,3 +88,9 @@ def _compress_conflicts(config: Config) -> Iterator[str]:
         width = student or getattr(config.model, name).width
         if pruned >= width:
             yield f"compress.pruned_width = {pruned}: must be below the {name}'s width = {width}"
+
+
+def _robustness_conflicts(config: Config) -> Iterator[str]:
+    limit = config.robustness.max_slice_drop
+    if limit is not None and not config.robustness.slices:
+        yield f"robustness.max_slice_drop = {limit}: needs robustness.slices = true"

@@ -24,7 +24,7 @@ DatasetName = Literal["digits", "fashion-mnist", "cifar10", "image-folder"]
 METHODS = ("distillation", "pruning", "int8")
 
 
-def _integer(value: object) -> object:
+def _channel_count(value: object) -> object:
     """Refuse true and 1.0, which a `Literal` takes for 1."""
     if type(value) is not int:
         raise ValueError("input should be 1 or 3")
@@ -45,7 +45,7 @@ class FetchConfig:
 class PrepareConfig:
     """Shape of the prepared images, and how they are split."""
 
-    channels: Annotated[Literal[1, 3], BeforeValidator(_integer)]
+    channels: Annotated[Literal[1, 3], BeforeValidator(_channel_count)]
     """1 is grey, 3 is RGB."""
     image_size: Count
     """Side in pixels; images are cropped to a square and scaled to it."""
