@@ -1,6 +1,7 @@
 """What happens around every request, with the application in this process."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -145,6 +146,23 @@ def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
             assert (await client.get("/v1/model")).status_code == 200
         accepted = await client.post("/v1/predict", content=digit, headers=PNG)
         assert accepted.status_code == 200
+
+    use(app, requests)
+
+
+def test_a_key_that_has_its_part_of_the_queue_is_refused_before_it_is_verified(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    app = in_production(model_dir, tmp_path)
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        with contextlib.ExitStack() as stack:
+            for _ in range(224):  # seven eighths of 256
+                stack.enter_context(app.state.serving.counted_as_waiting("mallory", num_bytes=0))
+            for name, status in (("mallory", 503), ("ana", 401)):
+                key = {"Authorization": f"Bearer {name}.secret"}
+                response = await client.post("/v1/predict", headers=key)
+                assert response.status_code == status
 
     use(app, requests)
 

@@ -102,7 +102,7 @@ class SecurityHeadersMiddleware:
 
 
 class LoadSheddingMiddleware:
-    """Refuses predictions with 503 while the queue is full.
+    """Refuses predictions with 503 while the queue is full, or has no more room for their key.
 
     Under overload, refusing a request must be cheap, so it happens before routing and keys, and
     leaves no line in the log.
@@ -115,14 +115,18 @@ class LoadSheddingMiddleware:
         self.response = problem_response(error.status_code, error.detail, error.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"] == self.path
-            and scope["app"].state.serving.is_overloaded
-        ):
+        if scope["type"] == "http" and scope["path"] == self.path and self._is_too_much(scope):
             metrics.REJECTED.labels("overload").inc()
             metrics.REQUESTS.labels(self.path, 503).inc()  # its time would be REJECTION_SECONDS
             await asyncio.sleep(REJECTION_SECONDS)
             await self.response(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _is_too_much(self, scope: Scope) -> bool:
+        state = scope["app"].state.serving
+        if not state.is_nearly_full:
+            return False
+        # The name in the key, unverified: who gives another's is refused for it, and no more.
+        token = Headers(scope=scope).get("authorization", "").rpartition(" ")[2]
+        return bool(state.is_overloaded_by(token.partition(".")[0]))

@@ -67,15 +67,15 @@ class AppState:
         await asyncio.to_thread(self.records.stop)
 
     @property
-    def is_overloaded(self) -> bool:
-        """Whether the queue is full."""
-        return self.num_waiting.total() >= self.settings.max_queue_size
+    def is_nearly_full(self) -> bool:
+        """Whether the queue is so full that it may be too full for a key."""
+        return self.num_waiting.total() >= KEY_SHARE * self.settings.max_queue_size
 
     def is_overloaded_by(self, key: str) -> bool:
         """Whether the queue is full, or nearly and of this key alone: others have a part of it."""
-        return self.is_overloaded or (
-            bool(key) and self.num_waiting[key] >= KEY_SHARE * self.settings.max_queue_size
-        )
+        size = self.settings.max_queue_size
+        is_full = self.num_waiting.total() >= size
+        return is_full or (bool(key) and self.num_waiting[key] >= KEY_SHARE * size)
 
     @contextlib.contextmanager
     def counted_as_waiting(self, key: str, num_bytes: int) -> Iterator[None]:
