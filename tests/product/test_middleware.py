@@ -60,6 +60,10 @@ def count(path: str, status: str) -> float:
     return REGISTRY.get_sample_value("http_requests_total", labels) or 0.0
 
 
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("requests_rejected_total", {"reason": reason}) or 0.0
+
+
 def test_every_response_has_an_id_of_the_services_own_and_the_security_headers(
     model_dir: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +152,27 @@ def test_while_the_queue_is_full_predictions_are_refused_and_nothing_else(
         assert accepted.status_code == 200
 
     use(app, requests)
+
+
+def test_a_queue_that_fills_while_a_body_comes_is_counted_as_a_refusal(
+    model_dir: Path, tmp_path: Path, digit: bytes
+) -> None:
+    app = app_of(model_dir, tmp_path, max_queue_size=1)
+
+    async def requests(client: httpx.AsyncClient) -> None:
+        with contextlib.ExitStack() as stack:
+
+            async def body() -> AsyncIterator[bytes]:
+                yield digit[:10]
+                stack.enter_context(app.state.serving.counted_as_waiting("", num_bytes=0))
+                yield digit[10:]
+
+            response = await client.post("/v1/predict", content=body(), headers=PNG)
+            assert response.status_code == 503
+
+    before = refused("overload")
+    use(app, requests)
+    assert refused("overload") == before + 1
 
 
 def test_a_key_that_has_its_part_of_the_queue_is_refused_before_it_is_verified(

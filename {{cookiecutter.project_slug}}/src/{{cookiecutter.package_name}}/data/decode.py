@@ -49,8 +49,9 @@ def decode_all(images: Sequence[RawImage] | Pixels, spec: ImageSpec, path: Path)
     skipped: list[tuple[str, str]] = []
     size = max(1, min(MAX_CHUNK_SIZE, MAX_CHUNK_BYTES // pixels[:1].nbytes))
     folder = Path.cwd()
-    # Two machines that write to one file of a network may lose each other's bytes, so from others
-    # the pixels come back. On this one, workers write them: half the way, by as many as there are.
+    # On this machine, workers write the pixels themselves, which is faster than sending them to
+    # this process. Two machines that write to one file of a network may lose each other's bytes,
+    # so from a cluster the pixels come back.
     decode = partial(
         _decode_chunk, spec=spec, folder=folder, path=None if is_on_cluster() else folder / path
     )

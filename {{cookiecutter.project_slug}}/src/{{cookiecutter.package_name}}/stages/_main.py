@@ -23,7 +23,7 @@ def run_main(main: Callable[[], None]) -> None:
             print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     finally:
-        gc.freeze()  # or Python looks for garbage in all of PyTorch once more: half a second
+        gc.freeze()  # or Python would look for garbage in all of PyTorch before it ends
 
 
 def _sentence(error: Exception) -> str | None:
