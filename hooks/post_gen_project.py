@@ -81,7 +81,10 @@ def remove_what_was_not_chosen() -> None:
         for choice, paths in choices.items():
             if choice != ANSWERS[question]:
                 for path in map(Path, paths):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
 
 
 def rename_what_is_left() -> None:

@@ -14,16 +14,16 @@ seconds=$1
 drain_seconds=2 # for requests that were sent to the old slot just before the switch
 mkdir -p active
 [ -e .env ] || (umask 077 && touch .env) # it holds passwords
-if [ -e active/green ]; then # blue stays marked under green
+if command -v flock >/dev/null; then # util-linux; two deployments at once would take each other's slot
+  exec 9>.lock
+  flock --nonblock 9 || { echo "Another deployment is under way on this host." >&2 && exit 1; }
+fi
+if [ -e active/green ]; then # active/blue is kept while green answers
   active=green idle=blue key=BLUE_IMAGE
 elif [ -e active/blue ]; then
   active=blue idle=green key=GREEN_IMAGE
 else
   active='' idle=blue key=BLUE_IMAGE # the first deployment
-fi
-if command -v flock >/dev/null; then # util-linux; two deployments at once would take each other's slot
-  exec 9>.lock
-  flock --nonblock 9 || { echo "Another deployment is under way on this host." >&2 && exit 1; }
 fi
 before=$(sed -n "s/^$key=//p" .env)
 image=${2:-$before}

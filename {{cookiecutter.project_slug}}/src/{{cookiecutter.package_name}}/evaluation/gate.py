@@ -1,8 +1,8 @@
 """The gate: whether a candidate is good enough, by itself and compared with earlier models.
 
 An earlier model stops the candidate only if the drop is larger than allowed and cannot be chance:
-an equal model is stopped in at most `ALPHA` of all cases, whatever the size of the test set
-(docs/decisions/gate-by-paired-tests.md).
+an equal model is stopped in at most `ALPHA` of all cases, by all tests together,
+whatever the size of the test set (docs/decisions/gate-by-paired-tests.md).
 """
 
 import csv
@@ -20,7 +20,7 @@ from ..paths import EVALUATION, PREDICTIONS
 from .paired import ALPHA, Drop, Flags, measure_drop, visible_drop
 from .slices import weak_slices
 
-NEVER_STOPPED = 1.0  # as an allowed drop: what is measured with it is reported only
+NEVER_STOPPED = 1.0  # an allowed drop that is never reached: for what is only reported
 
 
 @dataclass(frozen=True)

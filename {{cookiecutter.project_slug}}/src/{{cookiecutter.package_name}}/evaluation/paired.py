@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, norm
 
-ALPHA = 0.05  # of equal models that a gate stops, over all its tests of a kind
+ALPHA = 0.05  # the share of equally good models that the gate stops, at most
 POWER = 0.8  # of the drops that a test is said to see
 TOLERANCE = 1e-9  # for rounding: 0.97 - 0.975 is less than -0.005
 

@@ -30,11 +30,14 @@ class RequireKey(HTTPBearer):
     """
 
     def __init__(self, permission: Permission) -> None:
-        super().__init__(scheme_name="api_key", description="Not asked for in development.")
-        self.auto_error = False  # HTTPBearer's own error is not a problem of RFC 9457
+        super().__init__(
+            scheme_name="api_key",
+            description="Not asked for in development.",
+            auto_error=False,  # HTTPBearer's own error is not a problem of RFC 9457
+        )
         self.permission = permission
 
-    # HTTPBearer gives the credentials; this gives the key that they are.
+    # HTTPBearer gives the credentials; this gives the ApiKey that they belong to.
     async def __call__(self, request: Request) -> ApiKey | None:  # type: ignore[override]
         """Authenticate, authorise, and consume one request of the key's quota."""
         state = await get_state(request)

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _check(candidate: Result, compress: CompressConfig) -> None:
-    """Believe a result only if it is that of its model, which is run where it is there."""
+    """Refuse a stored result that is not its model's own; the model is run if its file exists."""
     check_accuracy(candidate)
     if (MODEL / MODEL_FILE).exists():
         predictor, test = Predictor.load(MODEL, num_threads=1), load_split(PREPARED, "test")

@@ -34,7 +34,7 @@ from .step import evaluate, train_step
 def train_loader(
     split: Split, config: TrainConfig, device: torch.device, process: Process = SINGLE_PROCESS
 ) -> BatchLoader:
-    """Yield shuffled and augmented batches, of each the slice of this process."""
+    """Yield shuffled and augmented batches: of each batch, the slice of this process."""
     return BatchLoader(
         split,
         batch_size=config.batch_size,
@@ -108,9 +108,9 @@ def train(
 
     After each epoch, and on SIGTERM after the running step, the state goes to `checkpoint`. If that
     file holds an interrupted run with the same `fingerprint` (provenance.py: code, data, settings),
-    training goes on from there, and ends with weights that are equal to the bit.
+    training goes on from there, and ends with the weights of an uninterrupted run, to the bit.
 
-    A process group splits each batch, and takes the steps of one process. Rank 0 alone writes.
+    A process group splits each batch and takes the steps that one process would. Rank 0 writes.
 
     Args:
         model: takes pixels uint8 (N, C, H, W), gives logits (N, num_classes).

@@ -42,7 +42,9 @@ class Muon(Optimizer):
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
-                buffer = state.setdefault("momentum_buffer", torch.zeros_like(weight))
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                buffer = state["momentum_buffer"]
                 buffer.lerp_(weight.grad, 1 - group["momentum"])
                 direction = _direction(weight.grad.lerp(buffer, group["momentum"]))  # Nesterov's
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
@@ -53,14 +55,14 @@ def _direction(update: Tensor) -> Tensor:
     if update.ndim < 2:
         return update / (update.square().mean().sqrt() + 1e-8)
     matrix = update.flatten(1)
-    length: float = 0.2 * max(matrix.shape) ** 0.5
+    length: float = 0.2 * max(matrix.shape) ** 0.5  # so that a step is as long as AdamW's
     return orthogonalize(matrix) * length
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The nearest matrix (M, N) whose singular values are about 1, by Newton and Schulz's method.
+    """A matrix (M, N) with the same singular vectors and singular values near 1 (Newton, Schulz).
 
-    Five steps bring them between 0.7 and 1.2, which is near enough.
+    Five steps bring all but the smallest between 0.7 and 1.2, which is near enough.
     """
     a, b, c = COEFFICIENTS
     x: Tensor = matrix.T if len(matrix) > matrix.shape[1] else matrix  # the smaller product

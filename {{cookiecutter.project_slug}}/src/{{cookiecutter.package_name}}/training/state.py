@@ -145,7 +145,8 @@ class TrainState:
         self.best_weights = state["best_weights"]
         self.steps_done = state["steps_done"]
         # The saved sums are those of all processes, so one of them goes on with the whole.
-        self.sums += state["sums"].to(self.device) * self.process.is_main
+        if self.process.is_main:
+            self.sums += state["sums"].to(self.device)
         self.start -= state["seconds"]
 
     def _parts(self) -> dict[str, Any]:

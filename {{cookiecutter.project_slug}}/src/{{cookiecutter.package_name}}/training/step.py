@@ -31,23 +31,23 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, batch_size: in
     micro_batches = zip(
         images.tensor_split(num_micro_batches), labels.tensor_split(num_micro_batches), strict=True
     )
-    for number, (pixels, classes) in enumerate(micro_batches, start=1):
+    for number, (micro_images, micro_labels) in enumerate(micro_batches, start=1):
         # All-reduce only after the last micro-batch: until then, gradients add up locally.
         with nullcontext() if number == num_micro_batches else no_sync(state.network):
             with torch.autocast(state.device.type, state.dtype, state.dtype != torch.float32):
-                logits = state.network(pixels)
-                if state.teacher:
+                logits = state.network(micro_images)
+                if state.teacher is not None:
                     with torch.no_grad():
-                        teacher_logits = state.teacher(pixels)
+                        teacher_logits = state.teacher(micro_images)
             loss = cross_entropy(
-                logits.float(), classes, config.label_smoothing, fused=config.fused_loss
+                logits.float(), micro_labels, config.label_smoothing, fused=config.fused_loss
             )
-            if state.teacher:
+            if state.teacher is not None:
                 loss = loss + distillation_loss(logits.float(), teacher_logits.float())
             # The sum over the micro-batch becomes a part of the mean over the whole batch. DDP and
             # FSDP2 average gradients over processes, hence times world_size.
             state.scaler.scale(loss * (process.world_size / batch_size)).backward()
-        num_correct = (logits.detach().argmax(dim=1) == classes).sum()
+        num_correct = (logits.detach().argmax(dim=1) == micro_labels).sum()
         sums += torch.stack([loss.detach(), num_correct])
     state.scaler.step(state.optimizer)
     state.scaler.update()

@@ -59,7 +59,7 @@ async def predict(request: Request) -> Response:
     keep_image = _keep_image(request, settings.keep_images)
     name = key.name if key else ""
     image = await read_image(request, state.bodies, state.decoder, name)
-    if state.is_overloaded_by(name):  # the queue may have filled since the middleware looked
+    if state.is_overloaded_by(name):  # it may have filled since middleware.py looked
         metrics.REJECTED.labels("overload").inc()
         await asyncio.sleep(REJECTION_SECONDS)
         raise overloaded()
@@ -70,7 +70,7 @@ async def predict(request: Request) -> Response:
                 # preprocess.py's decode_image, as in training; large ones on a thread (decoder.py)
                 pixels = await state.decoder.decode(image, batcher.predictor.metadata.image, name)
                 decode_seconds = time.perf_counter() - start
-                # With what waits, as one batch for predictor.py (batching.py)
+                # In one batch with the other images that wait (batching.py, predictor.py)
                 result = await batcher.classify(pixels)
     except ImageError as error:
         raise HTTPException(422, str(error)) from None
