@@ -61,7 +61,8 @@ class Predictor:
         return predictor
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Class probabilities (N, num_classes) of images (N, C, H, W); it normalizes them."""
+        """Class probabilities (N, num_classes) of images (N, C, H, W)."""
+        # The pixels as they are: the model's first layer normalizes them.
         (logits,) = self._session.run(["logits"], {"pixels": pixels})
         return softmax(logits)
 

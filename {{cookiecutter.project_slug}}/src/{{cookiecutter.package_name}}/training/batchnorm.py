@@ -79,7 +79,7 @@ def sync_batch_norm_on_cpu(model: nn.Module) -> None:
     """Let batch normalisation in `model` see the whole batch; parameters and names stay."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.__class__ = SyncBatchNorm2d  # in place: its weights and who refers to it stay
+            module.__class__ = SyncBatchNorm2d  # in place: others refer to it
 
 
 def _by_channel(values: Tensor) -> Tensor:
