@@ -53,11 +53,11 @@ def test_one_key_cannot_fill_the_queue(tmp_path: Path) -> None:
 
 def test_one_key_cannot_take_all_of_the_bodies_memory() -> None:
     limits = BodyLimits(max_bytes=100, seconds=1, max_total_bytes=1000)
-    limits.take("mallory", 501)
+    limits.add("mallory", 501)
     assert limits.is_exceeded_by("mallory")
-    limits.take("ana", 499)
+    limits.add("ana", 499)
     assert not limits.is_exceeded_by("ana")
-    limits.take("eva", 1)
+    limits.add("eva", 1)
     assert limits.is_exceeded_by("eva")  # there is no more
 
 

@@ -149,12 +149,12 @@ def unread(
         await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body"})
 
-    monkeypatch.setattr(protocol, "WRITE_SECONDS", 1)
+    monkeypatch.setattr(protocol, "CLIENT_READ_SECONDS", 1)
     config = uvicorn.Config(
         application,
         port=free_port(),
         lifespan="off",
-        http=protocol.HeadLimitProtocol,
+        http=protocol.LimitedHttpProtocol,
         timeout_keep_alive=1,
     )
     server = uvicorn.Server(config)

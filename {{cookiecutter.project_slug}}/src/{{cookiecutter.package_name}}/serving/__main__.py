@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
 
 from .logs import LOG_CONFIG
-from .protocol import HeadLimitProtocol
+from .protocol import LimitedHttpProtocol
 from .records import connect
 from .settings import Settings
 
@@ -49,7 +49,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.num_workers,
-        http=HeadLimitProtocol,
+        http=LimitedHttpProtocol,
         log_config=LOG_CONFIG,
         access_log=False,  # middleware.py writes a richer one
         proxy_headers=False,  # nothing here asks who the client is

@@ -1,4 +1,4 @@
-"""What routes depend on: the shared state, and an API key with the right permission."""
+"""What routes depend on: the shared state, the model, and an API key with the right permission."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from fastapi.security import HTTPBearer
 from structlog.contextvars import bind_contextvars
 
 from . import metrics
+from .batching import Batcher
 from .keys import ApiKey, Permission
 from .state import AppState
 
@@ -18,6 +19,20 @@ async def get_state(request: Request) -> AppState:
 
 
 StateDep = Annotated[AppState, Depends(get_state)]
+
+
+async def get_batcher(state: StateDep) -> Batcher:
+    """What runs the model.
+
+    Raises:
+        HTTPException: 503 as long as no model is loaded.
+    """
+    if state.batcher is None:
+        raise HTTPException(503, state.no_model_reason, {"Retry-After": "5"})
+    return state.batcher
+
+
+BatcherDep = Annotated[Batcher, Depends(get_batcher)]
 
 
 class RequireKey(HTTPBearer):

@@ -34,7 +34,7 @@ class BodyLimits:
     max_total_bytes: int
     by_key: Counter[str] = field(default_factory=Counter)
 
-    def take(self, key: str, num_bytes: int) -> None:
+    def add(self, key: str, num_bytes: int) -> None:
         """Count bytes that have come, or with a minus have gone."""
         self.by_key[key] += num_bytes
 
@@ -66,7 +66,7 @@ async def read_body(request: Request, limits: BodyLimits, max_bytes: int, key: s
                 body += chunk
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
-                limits.take(key, counted_bytes(body) - counted)
+                limits.add(key, counted_bytes(body) - counted)
                 counted = counted_bytes(body)
                 if limits.is_exceeded_by(key):
                     metrics.REJECTED.labels("memory").inc()
@@ -77,7 +77,7 @@ async def read_body(request: Request, limits: BodyLimits, max_bytes: int, key: s
             408, "the request took too long to arrive", {"Connection": "close"}
         ) from None
     finally:
-        limits.take(key, -counted)
+        limits.add(key, -counted)
     return bytes(body)
 
 

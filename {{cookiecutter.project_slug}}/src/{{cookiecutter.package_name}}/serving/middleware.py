@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from . import metrics
-from .problems import REJECTION_SECONDS, UNEXPECTED, overloaded, problem_response
+from .problems import CLIENT_CLOSED_REQUEST, REJECTION_SECONDS, overloaded, problem_response
 
 # https://www.w3.org/TR/trace-context: version, trace id, parent id, flags;
 # of which no version is ff, and no id all zeros.
@@ -21,7 +21,7 @@ TRACEPARENT = re.compile(
 QUIET_PATHS = {"/healthz", "/readyz", "/metrics"}  # asked every few seconds
 QUIET_STATUSES = {200, 503}  # of those; neither logged nor counted
 MAX_LOGGED_PATH = 200  # characters
-CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hangs up before its response
+UNEXPECTED = "something went wrong here; it has been logged"
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -66,9 +66,10 @@ class ObservabilityMiddleware:
             raise
         finally:
             if scope["path"] not in QUIET_PATHS or status not in QUIET_STATUSES:
-                self._note(scope, status or CLIENT_CLOSED_REQUEST, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                self._log_and_count(scope, status or CLIENT_CLOSED_REQUEST, seconds)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _log_and_count(self, scope: Scope, status: int, seconds: float) -> None:
         # The path as the route has it: however many paths a scanner tries, they are one label.
         route = scope.get("route")
         metrics.count_request(route.path if route else "other", status, seconds)
@@ -115,7 +116,7 @@ class LoadSheddingMiddleware:
         self.response = problem_response(error.status_code, error.detail, error.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == self.path and self._is_too_much(scope):
+        if scope["type"] == "http" and scope["path"] == self.path and self._is_overloaded(scope):
             metrics.REJECTED.labels("overload").inc()
             metrics.REQUESTS.labels(self.path, 503).inc()  # its time would be REJECTION_SECONDS
             await asyncio.sleep(REJECTION_SECONDS)
@@ -123,7 +124,7 @@ class LoadSheddingMiddleware:
             return
         await self.app(scope, receive, send)
 
-    def _is_too_much(self, scope: Scope) -> bool:
+    def _is_overloaded(self, scope: Scope) -> bool:
         state = scope["app"].state.serving
         if not state.is_nearly_full:
             return False

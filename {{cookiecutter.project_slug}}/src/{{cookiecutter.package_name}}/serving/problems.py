@@ -15,7 +15,7 @@ from .schemas import Problem
 # A client that tries again at once, on and on, takes the time that other responses need. It gets
 # its refusal a moment later, which costs little here and slows it down.
 REJECTION_SECONDS = 0.5
-UNEXPECTED = "something went wrong here; it has been logged"
+CLIENT_CLOSED_REQUEST = 499  # nginx's number for a client that hangs up before its response
 
 
 def problem_response(
@@ -26,7 +26,7 @@ def problem_response(
     return Response(problem.model_dump_json(), status, headers, "application/problem+json")
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Say in the OpenAPI document which errors an operation may answer with."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
@@ -39,13 +39,13 @@ def overloaded(headers: Mapping[str, str] | None = None) -> HTTPException:
     )
 
 
-def sentence(errors: Sequence[Any]) -> str:
+def describe_errors(errors: Sequence[Any]) -> str:
     """What Pydantic found wrong, with the names of the fields."""
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in errors)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer with a problem whatever goes wrong in `app`, unknown paths and bugs included."""
+    """Answer wrong requests and unknown paths with a problem; middleware.py does so for bugs."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -53,12 +53,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(422, sentence(error.errors()))
+        return problem_response(422, describe_errors(error.errors()))
 
     @app.exception_handler(ClientDisconnect)
     async def client_hung_up(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # for the log; nobody is there to get it
-
-    @app.exception_handler(Exception)
-    async def unexpected_error(request: Request, error: Exception) -> Response:
-        return problem_response(500, UNEXPECTED)
+        return Response(status_code=CLIENT_CLOSED_REQUEST)  # for the log; nobody is there to get it

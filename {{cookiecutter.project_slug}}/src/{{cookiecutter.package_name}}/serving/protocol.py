@@ -7,25 +7,27 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 MAX_HEAD_BYTES = 65_536
 MAX_PIPELINED = 8  # requests that one client has sent before the responses to those before them
-WRITE_SECONDS = 15.0  # for a client to take what it has asked for
+CLIENT_READ_SECONDS = 15.0  # for a client to read the response that it has asked for
 
 
-class HeadLimitProtocol(HttpToolsProtocol):
-    """One connection, closed if a head is too large or too slow, or if nobody reads the responses.
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """One connection, closed when it goes over one of these limits, which uvicorn does not have.
 
-    uvicorn waits as long as a client likes for a head of any size, so that a few hundred slow
-    clients (Slowloris) take all connections, and a large head takes the memory. So do the fields
-    behind a chunked body, requests in a row, and responses that are not read. A head has as long
-    as an idle connection is kept alive. The body's limits are those of images.py.
+    - Size of a head, or of the fields behind a chunked body: `MAX_HEAD_BYTES`.
+    - Time for a head to arrive: as long as an idle connection is kept alive.
+    - Requests in a row that have no response yet: `MAX_PIPELINED`.
+    - Time for the client to read a response: `CLIENT_READ_SECONDS`.
+
+    Without them, a few hundred slow clients (Slowloris) take all connections, and what has no end
+    takes all memory. images.py limits the body.
     """
-
-    _head_bytes = 0  # since the last piece of a body, or since a head began
-    _head_timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._cycles: list[RequestResponseCycle] = []  # requests that have no response yet
+        self._head_bytes = 0  # since the last piece of a body, or since a head began
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time of the first head."""
@@ -37,7 +39,7 @@ class HeadLimitProtocol(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._give_up()
+            self._abort()
         elif self.cycle is None or self.cycle.response_complete:
             self._await_head()
 
@@ -68,13 +70,13 @@ class HeadLimitProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read: it gets some time to."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_SECONDS, self._give_up)
+        self._read_timer = self.loop.call_later(CLIENT_READ_SECONDS, self._abort)
 
     def resume_writing(self) -> None:
         """The client has read."""
         super().resume_writing()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
+        if self._read_timer is not None:
+            self._read_timer.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also if what it should have read is still here."""
@@ -97,9 +99,9 @@ class HeadLimitProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self.transport.close()  # once the client has taken all; and then in any case:
-        self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+        self.loop.call_later(CLIENT_READ_SECONDS, self.transport.abort)
 
-    def _give_up(self) -> None:
+    def _abort(self) -> None:
         self._disconnect()
         self.transport.abort()
 

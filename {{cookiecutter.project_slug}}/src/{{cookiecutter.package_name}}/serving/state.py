@@ -6,8 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 
-from fastapi import HTTPException
-
 from . import metrics
 from .batching import Batcher
 from .decoder import Decoder
@@ -26,8 +24,11 @@ KEY_SHARE = 7 / 8  # of the queue: more of it one key cannot have
 class AppState:
     """An async context manager: entered when a worker starts, left when it stops.
 
-    num_waiting: predictions that have been asked for, body and all, and have no response yet, by
-        the name of the API key.
+    Attributes:
+        batcher: runs the model; None until one is loaded.
+        no_model_reason: why none is.
+        num_waiting: predictions that have been asked for, body and all, and have no response yet,
+            by the name of the API key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,8 +45,8 @@ class AppState:
             settings.database_url, settings.max_buffered_bytes, settings.retention_days
         )
         self.num_waiting = Counter[str]()
-        self._batcher: Batcher | None = None
-        self._reason = "no model has been loaded yet"
+        self.batcher: Batcher | None = None
+        self.no_model_reason = "no model has been loaded yet"
 
     async def __aenter__(self) -> "AppState":
         if self.settings.environment == "development":
@@ -62,8 +63,8 @@ class AppState:
         self._loading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._loading
-        if self._batcher:
-            await self._batcher.stop()
+        if self.batcher:
+            await self.batcher.stop()
         await asyncio.to_thread(self.records.stop)
 
     @property
@@ -81,25 +82,14 @@ class AppState:
     def counted_as_waiting(self, key: str, num_bytes: int) -> Iterator[None]:
         """A prediction, with its body, is part of the queue for as long as the block lasts."""
         self.num_waiting[key] += 1
-        self.bodies.take(key, num_bytes)
+        self.bodies.add(key, num_bytes)
         metrics.QUEUE_DEPTH.inc()
         try:
             yield
         finally:
             self.num_waiting[key] -= 1
-            self.bodies.take(key, -num_bytes)
+            self.bodies.add(key, -num_bytes)
             metrics.QUEUE_DEPTH.dec()
-
-    @property
-    def batcher(self) -> Batcher:
-        """The loaded model.
-
-        Raises:
-            HTTPException: 503 as long as there is none.
-        """
-        if self._batcher is None:
-            raise HTTPException(503, self._reason, {"Retry-After": "5"})
-        return self._batcher
 
     async def _load_model(self) -> None:
         """Try to load the model; if it cannot be served, keep the reason."""
@@ -109,15 +99,15 @@ class AppState:
                 Predictor.load, settings.model_dir, settings.num_threads
             )
         except (ModelError, OSError) as error:  # whatever it was, it may be mended
-            if str(error) != self._reason:
+            if str(error) != self.no_model_reason:
                 logger.warning("Serving without a model: %s", error)
-            self._reason = str(error)
+            self.no_model_reason = str(error)
         else:
-            self._batcher = Batcher(predictor, settings.max_batch_size)
+            self.batcher = Batcher(predictor, settings.max_batch_size)
             metrics.MODEL_LOADED.labels(predictor.metadata.sha256).set(1)
 
     async def _wait_for_model(self) -> None:
         """Load the model as soon as it is there, so that it may come later than the service."""
-        while self._batcher is None:
+        while self.batcher is None:
             await asyncio.sleep(self.settings.model_poll_seconds)
             await self._load_model()

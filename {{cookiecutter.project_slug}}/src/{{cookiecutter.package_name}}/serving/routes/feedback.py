@@ -8,9 +8,9 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..deps import FeedbackKey, StateDep
+from ..deps import FeedbackKey, StateDep, get_batcher
 from ..images import read_body
-from ..problems import problems, sentence
+from ..problems import describe_errors, problem_responses
 from ..records import feedback as table
 from ..schemas import Feedback, Status
 from ..writer import WRITE_SECONDS
@@ -29,21 +29,23 @@ router = APIRouter()
             "content": {"application/json": {"schema": Feedback.model_json_schema()}},
         }
     },
-    responses=problems(401, 403, 404, 408, 413, 422, 429, 503),
+    responses=problem_responses(401, 403, 404, 408, 413, 422, 429, 503),
 )
 async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Status:
     """Say which label the image of a prediction should have."""
     # Read here and not by FastAPI, which would read all of it before it asks for the key.
-    name = key.name if key else None
-    body = await read_body(request, state.bodies, MAX_BODY_BYTES, name or "")
+    name = key.name if key else ""
+    body = await read_body(request, state.bodies, MAX_BODY_BYTES, name)
     try:
         given = Feedback.model_validate_json(body)
     except ValidationError as error:
-        raise HTTPException(422, sentence(error.errors())) from None
-    classes = state.batcher.predictor.metadata.classes
+        raise HTTPException(422, describe_errors(error.errors())) from None
+    batcher = await get_batcher(state)
+    classes = batcher.predictor.metadata.classes
     if given.label not in classes:
         raise HTTPException(422, f"label has to be one of {', '.join(classes)}")
-    look = partial(state.records.has_prediction, given.prediction_id, name)
+    api_key = name or None  # NULL in the database
+    look = partial(state.records.has_prediction, given.prediction_id, api_key)
     try:
         is_known = await asyncio.to_thread(look)
         if not is_known:  # another worker writes its rows a moment later
@@ -58,7 +60,7 @@ async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Statu
         {
             "prediction_id": given.prediction_id,
             "time": datetime.now(UTC),
-            "api_key": name,
+            "api_key": api_key,
             "label": given.label,
         },
     )

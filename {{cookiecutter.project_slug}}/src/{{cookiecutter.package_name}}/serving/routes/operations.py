@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from .. import metrics
-from ..deps import AdminKey, StateDep
-from ..problems import problems
+from ..deps import AdminKey, BatcherDep, StateDep
+from ..problems import problem_responses
 from ..schemas import Status
 
 router = APIRouter()
@@ -17,10 +17,9 @@ async def healthz() -> Status:
     return Status(status="ok")
 
 
-@router.get("/readyz", responses=problems(503))
-async def readyz(state: StateDep) -> Status:
+@router.get("/readyz", responses=problem_responses(503))
+async def readyz(state: StateDep, batcher: BatcherDep) -> Status:
     """Whether a model is loaded, so that predictions can be asked for."""
-    _ = state.batcher  # 503 without one
     return Status(status=f"ready; {state.keys.problem}" if state.keys.problem else "ready")
 
 

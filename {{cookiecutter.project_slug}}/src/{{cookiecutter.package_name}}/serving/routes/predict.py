@@ -17,10 +17,10 @@ from ...metadata import ModelMetadata
 from ...preprocess import ImageError
 from .. import metrics
 from ..batching import Classification
-from ..deps import RequireKey, get_state
+from ..deps import RequireKey, get_batcher, get_state
 from ..images import counted_bytes, read_image
 from ..logs import request_id
-from ..problems import REJECTION_SECONDS, overloaded, problems
+from ..problems import REJECTION_SECONDS, overloaded, problem_responses
 from ..records import predictions
 from ..schemas import PREDICT_REQUEST, Prediction
 
@@ -49,13 +49,13 @@ router = APIRouter(route_class=PlainRoute)
     PATH,
     response_model=Prediction,
     openapi_extra=PREDICT_REQUEST,
-    responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
+    responses=problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503),
 )
 async def predict(request: Request) -> Response:
     """Classify a PNG, JPEG or WebP image."""
     state = await get_state(request)
     key = await require_key(request)
-    settings, batcher = state.settings, state.batcher
+    settings, batcher = state.settings, await get_batcher(state)
     keep_image = _keep_image(request, settings.keep_images)
     name = key.name if key else ""
     image = await read_image(request, state.bodies, state.decoder, name)
