@@ -30,7 +30,7 @@ from my_project.data.dataset import Split, load_info, load_split
 from my_project.models import build_model
 from my_project.models.predict import predict_logits
 from my_project.training.loop import train
-from my_project.training.optimizer import build_optimizer, build_schedule
+from my_project.training.optimizer import build_optimizer, build_scheduler
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -108,7 +108,7 @@ def loader_of(split: Split, settings: TrainConfig) -> DataLoader:
 def usual(model: nn.Module, split: Split, settings: TrainConfig, report: Report) -> None:
     loader = loader_of(split, settings)
     optimizer = build_optimizer(model, settings)
-    schedule = build_schedule(optimizer, settings, settings.epochs * len(loader))
+    scheduler = build_scheduler(optimizer, settings, settings.epochs * len(loader))
     for _ in range(settings.epochs):
         model.train()
         start = time.perf_counter()
@@ -117,7 +117,7 @@ def usual(model: nn.Module, split: Split, settings: TrainConfig, report: Report)
             loss = F.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)
             loss.backward()
             optimizer.step()
-            schedule.step()
+            scheduler.step()
         report(time.perf_counter() - start)
 
 
@@ -137,8 +137,8 @@ class Module(lightning.LightningModule):
 
     def configure_optimizers(self):
         optimizer = build_optimizer(self.model, self.settings)
-        schedule = build_schedule(optimizer, self.settings, self.num_steps)
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        scheduler = build_scheduler(optimizer, self.settings, self.num_steps)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
 class Clock(lightning.Callback):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from package_name.config import Location
 from package_name.data.dataset import Split, load_split
 from package_name.data.loader import BatchLoader, epoch_seed
 from package_name.data.storage import (
-    Location,
     OnDevice,
     OnDisk,
     open_storage,

@@ -31,9 +31,19 @@ SMALL = replace(
 
 
 def build(name: NetworkName, channels: int, size: int, num_classes: int) -> nn.Sequential:
-    classes, image = tuple(map(str, range(num_classes))), ImageSpec(channels, size, size)
-    mean, std = (0.5,) * channels, (0.25,) * channels
-    info = DatasetInfo("", classes, image, {}, mean, std, (), {}, 0, {}, content_hash="")
+    info = DatasetInfo(
+        name="",
+        classes=tuple(map(str, range(num_classes))),
+        image=ImageSpec(channels, size, size),
+        counts={},
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        skipped=(),
+        num_from_feedback={},
+        num_copies=0,
+        ignored={},
+        content_hash="",
+    )
     return build_model(replace(SMALL, name=name), info)
 
 

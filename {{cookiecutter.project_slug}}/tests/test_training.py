@@ -17,7 +17,7 @@ from package_name.training.device import choose_device
 from package_name.training.muon import orthogonalize
 from package_name.training.optimizer import (
     build_optimizer,
-    build_schedule,
+    build_scheduler,
 )
 from package_name.training.state import TrainState
 
@@ -143,7 +143,7 @@ def test_biases_and_norms_have_no_weight_decay() -> None:
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero(schedule: Schedule) -> None:
     config = replace(TRAIN_CONFIG, schedule=schedule)
     optimizer = build_optimizer(build_model(), config)
-    scheduler = build_schedule(optimizer, config, num_steps=100)
+    scheduler = build_scheduler(optimizer, config, num_steps=100)
     rates = []
     for _ in range(99):
         optimizer.step()

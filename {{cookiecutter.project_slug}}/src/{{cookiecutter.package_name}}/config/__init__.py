@@ -1,5 +1,6 @@
 """`params.yaml` as frozen dataclasses: the one place where settings enter the code."""
 
+from .fields import Location, Precision
 from .load import PARAMS_FILE, ConfigError, load_config, parse_config, parse_yaml, read_params
 from .networks import ModelConfig, NetworkName
 from .schema import (
@@ -22,8 +23,10 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "GateConfig",
+    "Location",
     "ModelConfig",
     "NetworkName",
+    "Precision",
     "PrepareConfig",
     "TrainConfig",
     "load_config",

@@ -1,7 +1,7 @@
 """The types and ranges that keys of `params.yaml` have in common."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -20,12 +20,15 @@ Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]  # scikit-learn takes 32 bits
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Share = Annotated[Number, Field(ge=0, lt=1)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-SplitFraction = Annotated[Number, Field(gt=0, lt=1)]
+Share = Annotated[Number, Field(ge=0, lt=1)]  # [0, 1): off, or some of it, and never all
+Fraction = Annotated[Number, Field(ge=0, le=1)]  # [0, 1]: an accuracy, or the drop of one
+SplitFraction = Annotated[Number, Field(gt=0, lt=1)]  # (0, 1): no split is empty
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Location = Literal["auto", "device", "disk"]
 
 # No unknown keys; the docstring below a field explains it.
 CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)

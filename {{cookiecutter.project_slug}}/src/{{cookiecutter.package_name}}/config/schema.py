@@ -10,9 +10,11 @@ from .fields import (
     Count,
     Flag,
     Fraction,
+    Location,
     NonNegative,
     Pattern,
     Positive,
+    Precision,
     Seed,
     Share,
     SplitFraction,
@@ -69,9 +71,9 @@ class TrainConfig:
     """Random seed of initial weights, shuffling, augmentation and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"]
     """`auto` uses a GPU if there is one."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    precision: Precision
     """Type of mixed precision; `auto` is bfloat16 if the hardware has it, else float32."""
-    data_location: Literal["auto", "device", "disk"]
+    data_location: Location
     """Where training images are kept; `auto` is the device if half its free memory is enough."""
     compile: Flag
     """Use torch.compile: slow to start, so for long training on a GPU."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from ..config import Location
 from .augment import crop, draw_flips, draw_shifts, flip
 from .dataset import Split
-from .storage import Batch, Location, open_storage
+from .storage import Batch, open_storage
 
 WHOLE_BATCH = slice(None)
 

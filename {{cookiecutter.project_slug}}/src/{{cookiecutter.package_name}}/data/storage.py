@@ -5,17 +5,17 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
+from ..config import Location
 from .dataset import Split
 
 Batch = tuple[Tensor, Tensor]
-Location = Literal["auto", "device", "disk"]
 
 NUM_PREFETCHED = 2  # batches that are read ahead
 ROWS_PER_READ = 32  # Linux may map up to 2 MB of the file around each row

@@ -106,8 +106,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        is_better = all(comparison.passed for comparison in self.comparisons)
-        return self.above_floor and is_better and not self.weak_slices
+        passed_comparisons = all(comparison.passed for comparison in self.comparisons)
+        return self.above_floor and passed_comparisons and not self.weak_slices
 
 
 def judge(

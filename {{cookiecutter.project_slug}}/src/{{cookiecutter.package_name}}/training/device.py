@@ -1,12 +1,9 @@
 """Where training runs, and in which floating-point type networks calculate there."""
 
-from typing import Literal
-
 import torch
 
+from ..config import Precision
 from ..errors import UserError
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def choose_device(name: str) -> torch.device:

@@ -113,10 +113,10 @@ def wrap_fsdp(model: nn.Module, process: Process) -> nn.Module:
     return model
 
 
-def no_sync(network: nn.Module) -> AbstractContextManager[None]:
+def no_sync(wrapped_model: nn.Module) -> AbstractContextManager[None]:
     """Let a backward pass accumulate gradients without the all-reduce."""
-    if isinstance(network, DistributedDataParallel):
-        return network.no_sync()
+    if isinstance(wrapped_model, DistributedDataParallel):
+        return wrapped_model.no_sync()
     return nullcontext()
 
 

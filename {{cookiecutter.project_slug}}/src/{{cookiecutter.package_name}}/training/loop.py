@@ -26,7 +26,7 @@ from .distributed import (
 )
 from .interruption import TrainingStoppedError, stop_on_sigterm
 from .memory import keep_freed_memory
-from .optimizer import build_ema_model, build_optimizer, build_schedule
+from .optimizer import build_ema_model, build_optimizer, build_scheduler
 from .state import EpochResult, TrainState
 from .step import evaluate, train_step
 
@@ -66,13 +66,13 @@ def set_up(
     if config.compile:
         model.compile()  # in place, so weights keep their names; the first step compiles
     if config.shard_weights:
-        network = wrap_fsdp(model, process)
+        wrapped_model = wrap_fsdp(model, process)
     else:
-        network = wrap_ddp(model, process, sync_batch_norm=config.sync_batch_norm)
+        wrapped_model = wrap_ddp(model, process, sync_batch_norm=config.sync_batch_norm)
     # After wrapping: FSDP2 replaces the model's parameters by shards.
     optimizer = build_optimizer(model, config)
-    # The learning rate enters here, once: the schedule sets the optimizer's for every step.
-    schedule = build_schedule(optimizer, config, num_steps)
+    # The learning rate enters here, once: the scheduler sets the optimizer's for every step.
+    scheduler = build_scheduler(optimizer, config, num_steps)
     # Small gradients are 0 in float16, unless the loss is scaled up before the backward pass.
     # bfloat16 has float32's range and needs no scaler.
     dtype = choose_dtype(config.precision, device)
@@ -83,10 +83,10 @@ def set_up(
         device=device,
         dtype=dtype,
         model=model,
-        network=network,
+        wrapped_model=wrapped_model,
         ema_model=ema_model,
         optimizer=optimizer,
-        schedule=schedule,
+        scheduler=scheduler,
         scaler=scaler,
     )
 
@@ -179,7 +179,7 @@ def train(
                 )
             result = EpochResult(
                 epoch=epoch,
-                learning_rate=float(state.schedule.get_last_lr()[0]),
+                learning_rate=float(state.scheduler.get_last_lr()[0]),
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 validation_loss=validation_loss,
@@ -196,5 +196,5 @@ def train(
             if all_reduce_any(stop.is_set(), process):
                 raise TrainingStoppedError
     # DDP goes while all processes are here: freed later, it waits for those that have left.
-    state.network = state.model
+    state.wrapped_model = state.model
     return state

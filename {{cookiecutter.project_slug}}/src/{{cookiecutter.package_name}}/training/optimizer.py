@@ -15,7 +15,7 @@ WARMUP_FRACTION = 0.06  # of the cosine schedule; OneCycleLR divides by zero at 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), SGD with Nesterov momentum, or Muon.
 
-    The learning rate is not set here: `build_schedule` sets it for every step, the first included.
+    The learning rate is not set here: the scheduler sets it for every step, the first included.
 
     Weight decay applies to whatever has two dimensions or more, as matrices and filters do: biases
     and normalisation have no scale that it could usefully shrink.
@@ -36,7 +36,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
             return Muon(groups)
 
 
-def build_schedule(optimizer: Optimizer, config: TrainConfig, num_steps: int) -> LRScheduler:
+def build_scheduler(optimizer: Optimizer, config: TrainConfig, num_steps: int) -> LRScheduler:
     """Learning rates of all steps: up to `config.learning_rate`, and down to almost 0.
 
     This is the one place where `train.learning_rate` enters training.

@@ -47,8 +47,8 @@ class TrainState:
     """What a training run is made of, and how far it is; `set_up` in `loop.py` makes it.
 
     config, process, device, dtype: as they were at the start; dtype is that of mixed precision.
-    model: the weights that steps change. network: the same, as a forward pass calls it: wrapped by
-    DDP or FSDP2, or the model itself. ema_model: its moving average, if there is one.
+    model: the weights that steps change. wrapped_model: the same, as a forward pass calls it:
+    wrapped by DDP or FSDP2, or the model itself. ema_model: its moving average, if there is one.
     """
 
     config: TrainConfig
@@ -56,10 +56,10 @@ class TrainState:
     device: torch.device
     dtype: torch.dtype
     model: nn.Module
-    network: nn.Module
+    wrapped_model: nn.Module
     ema_model: AveragedModel | None
     optimizer: Optimizer
-    schedule: LRScheduler
+    scheduler: LRScheduler
     scaler: GradScaler
     teacher: nn.Module | None = None
     """Whose logits are learnt besides the labels, in distillation."""
@@ -151,5 +151,5 @@ class TrainState:
 
     def _parts(self) -> dict[str, Any]:
         """What has a state dict of its own that is the same in all processes."""
-        parts = {"schedule": self.schedule, "scaler": self.scaler}
+        parts = {"scheduler": self.scheduler, "scaler": self.scaler}
         return parts | ({"ema_model": self.ema_model} if self.ema_model else {})

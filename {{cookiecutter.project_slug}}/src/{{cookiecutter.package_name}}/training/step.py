@@ -14,7 +14,7 @@ from .state import TrainState
 
 
 def train_step(state: TrainState, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-    """Change the weights once: forward, loss, backward, optimizer, schedule.
+    """Change the weights once: forward, loss, backward, optimizer, scheduler.
 
     Args:
         images: uint8 (N, C, H, W), this process's slice of a batch of `batch_size`.
@@ -33,9 +33,9 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, batch_size: in
     )
     for number, (micro_images, micro_labels) in enumerate(micro_batches, start=1):
         # All-reduce only after the last micro-batch: until then, gradients add up locally.
-        with nullcontext() if number == num_micro_batches else no_sync(state.network):
+        with nullcontext() if number == num_micro_batches else no_sync(state.wrapped_model):
             with torch.autocast(state.device.type, state.dtype, state.dtype != torch.float32):
-                logits = state.network(micro_images)
+                logits = state.wrapped_model(micro_images)
                 if state.teacher is not None:
                     with torch.no_grad():
                         teacher_logits = state.teacher(micro_images)
@@ -51,7 +51,7 @@ def train_step(state: TrainState, images: Tensor, labels: Tensor, batch_size: in
         sums += torch.stack([loss.detach(), num_correct])
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    state.schedule.step()
+    state.scheduler.step()
     if state.ema_model:
         state.ema_model.update_parameters(state.model)
     return sums
