@@ -112,7 +112,9 @@ def record_template() -> None:
     if not commit:
         return
     template = ANSWERS["_template"]
-    if not re.match(r"\w{2,}:|\S+@\S+:", template):  # a folder, as it was called from another one
+    # gh:owner/name, https://… and git@host:… stay. Anything else, C:… of Windows too, is a folder,
+    # as it was named from the one in which cookiecutter was called.
+    if not re.match(r"\w{2,}:|\S+@\S+:", template):
         template = str(Path(folder).resolve())
     for short, long in HOSTS.items():
         template = re.sub(f"^{short}", long, template)
@@ -190,13 +192,19 @@ def next_steps() -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-remove_what_was_not_chosen()
-rename_what_is_left()
-name_package_in_tests()
-record_template()
-note = make_first_commit()
-if ANSWERS["serving"] == "torchserve":
-    print(TORCHSERVE_WARNING)
-print(f"\n{ANSWERS['project_slug']} is ready. Next:\n\n{next_steps()}\n")
-if note:
-    print(f"Note: {note}\n")
+def main() -> None:
+    """Turn the rendered files into the project, and say what to do next."""
+    remove_what_was_not_chosen()
+    rename_what_is_left()
+    name_package_in_tests()
+    record_template()
+    note = make_first_commit()
+    if ANSWERS["serving"] == "torchserve":
+        print(TORCHSERVE_WARNING)
+    print(f"\n{ANSWERS['project_slug']} is ready. Next:\n\n{next_steps()}\n")
+    if note:
+        print(f"Note: {note}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,22 +82,24 @@ def problems() -> Iterator[str]:
     yield from remote_problems(ANSWERS["dvc_remote"], ANSWERS["dvc_remote_url"])
 
 
-def name_problems(answer: str, pattern: str, allowed: str) -> Iterator[str]:
+def name_problems(question: str, pattern: str, allowed: str) -> Iterator[str]:
     """Why a slug or package name cannot be used as folder, distribution and import name."""
-    name = ANSWERS[answer]
+    name = ANSWERS[question]
     module = name.replace("-", "_")
     if not re.fullmatch(pattern, name):
-        yield f"{answer} must begin with a letter and hold only {allowed}, not {name!a}."
+        yield f"{question} must begin with a letter and hold only {allowed}, not {name!a}."
     elif name in WINDOWS_RESERVED:
-        yield f"{answer} must not be {name!a}, which Windows reserves for a device; choose another."
+        yield (
+            f"{question} must not be {name!a}, which Windows reserves for a device; choose another."
+        )
     elif keyword.iskeyword(module):
-        yield f"{answer} must not be {name!a}, which is a keyword of Python; choose another."
+        yield f"{question} must not be {name!a}, which is a keyword of Python; choose another."
     elif module in STDLIB:
-        yield f"{answer} must not be {name!a}, a module of Python itself; choose another."
+        yield f"{question} must not be {name!a}, a module of Python itself; choose another."
     elif module in f"{INSTALLED} {INSTALLED_ELSEWHERE}".split():
-        yield f"{answer} must not be {name!a}, a library that the project uses; choose another."
-    elif answer == "package_name" and name in FOLDERS.split():
-        yield f"{answer} must not be {name!a}, a folder of the project; choose another."
+        yield f"{question} must not be {name!a}, a library that the project uses; choose another."
+    elif question == "package_name" and name in FOLDERS.split():
+        yield f"{question} must not be {name!a}, a folder of the project; choose another."
 
 
 def remote_problems(remote: str, url: str) -> Iterator[str]:

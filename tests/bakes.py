@@ -34,7 +34,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "long-package-name": {"package_name": "a_name_that_takes_all_forty_letters_it_may"[:40]},
 }
 
-Choice = Callable[[str], "Bake"]
+BakeOf = Callable[[str], "Bake"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def bake(
     return Bake(path, result.stdout, environment)
 
 
-def found(folder: Path) -> Bake:
+def read_bake(folder: Path) -> Bake:
     """The project that `once` has put into a folder, and what making it printed."""
     (file,) = (folder / "project").glob("*/pyproject.toml")
     return Bake(file.parent, (folder / "output.txt").read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def mypy_cache(environment: Path) -> dict[str, str]:
     return {"MYPY_CACHE_DIR": str(environment.parent / "mypy")}
 
 
-def inside(environment: Path, project: Bake) -> dict[str, str]:
+def activated(environment: Path, project: Bake) -> dict[str, str]:
     """The variables under which `python` is the environment's, with the project importable."""
     path = os.pathsep.join([str(environment / SCRIPTS), clean_environment()["PATH"]])
     return {"PATH": path, "PYTHONPATH": str(project.path / "src")}

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from scripts.screenshot import CHROMIUM
 
-from .bakes import CHOICES, Bake, Choice, bake, clone, found, missing, run
+from .bakes import CHOICES, Bake, BakeOf, bake, clone, missing, read_bake, run
 from .bare import Bare, bare_machine
 from .workers import once, take_one_core
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
+def bake_of(tmp_path_factory: pytest.TempPathFactory) -> BakeOf:
     """The bake of one of CHOICES, shared between tests, which leave it as it is."""
 
     def find(name: str) -> Bake:
@@ -54,15 +54,15 @@ def choice(tmp_path_factory: pytest.TempPathFactory) -> Choice:
             output = bake(folder / "project", CHOICES[name]).output
             (folder / "output.txt").write_text(output, encoding="utf-8")
 
-        return found(once(tmp_path_factory, f"bake-{name}".replace(".", "-"), fill))
+        return read_bake(once(tmp_path_factory, f"bake-{name}".replace(".", "-"), fill))
 
     return cache(find)
 
 
 @pytest.fixture(params=CHOICES)
-def any_bake(request: pytest.FixtureRequest, choice: Choice) -> Bake:
+def any_bake(request: pytest.FixtureRequest, bake_of: BakeOf) -> Bake:
     """Each of CHOICES in turn."""
-    return choice(request.param)
+    return bake_of(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +88,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Bake:
         output = run(*command, cwd=folder, env={"GIT_CONFIG_GLOBAL": os.devnull}).stdout
         (folder / "output.txt").write_text(output, encoding="utf-8")
 
-    return found(once(tmp_path_factory, "demo", fill))
+    return read_bake(once(tmp_path_factory, "demo", fill))
 
 
 @pytest.fixture(scope="session")

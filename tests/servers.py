@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from . import workers
-from .bakes import Bake, clean_environment, inside
+from .bakes import Bake, activated, clean_environment
 
 START_SECONDS = 180  # far more than it takes, for a machine that is busy
 # Below the ports that systems give to outgoing connections, and apart from the other worker's: what
@@ -62,7 +62,7 @@ def serve(project: Bake, environment: Path, **env: str) -> Iterator[httpx.Client
     server = subprocess.Popen(
         ["python", "-m", f"{project.package}.serving"],
         cwd=project.path,
-        env=clean_environment() | inside(environment, project) | {"PORT": str(port)} | env,
+        env=clean_environment() | activated(environment, project) | {"PORT": str(port)} | env,
     )
     url, headers = f"http://127.0.0.1:{port}", {"Content-Type": "image/png"}
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .bakes import Bake, Choice, bake, clone, generate
+from .bakes import Bake, BakeOf, bake, clone, generate
 
 BAD_ANSWERS = [
     ("project_name", "two\nlines", "one line of text"),
@@ -120,9 +120,9 @@ def test_free_text_reaches_toml_json_and_licence_as_it_was_typed(text: str, tmp_
 
 
 def test_every_requirement_and_every_folder_is_a_name_that_is_refused(
-    choice: Choice,
+    bake_of: BakeOf,
 ) -> None:
-    project = choice("default")
+    project = bake_of("default")
     settings = tomllib.loads(project.read("pyproject.toml"))
     requirements = [
         *settings["project"]["dependencies"],

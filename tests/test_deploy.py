@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from .bakes import Bake, Choice, bake, clean_environment, missing, run
+from .bakes import Bake, BakeOf, bake, clean_environment, missing, run
 from .deployment import VENV, docker, provide, target
 from .loop import Turn, turn
 from .pictures import png
@@ -347,13 +347,13 @@ def test_one_sentence_says_what_to_install_where_there_is_no_docker(
 
 
 @pytest.mark.parametrize("server", ["default", "torchserve"])
-def test_hadolint_has_no_finding(server: str, choice: Choice) -> None:
-    project = choice(server)
+def test_hadolint_has_no_finding(server: str, bake_of: BakeOf) -> None:
+    project = bake_of(server)
     run(VENV / "hadolint", "deploy/docker/Dockerfile", cwd=project.path)
 
 
-def test_every_manifest_is_valid_for_the_newest_kubernetes(choice: Choice) -> None:
-    folder = choice("kubernetes").path / "deploy/kubernetes"
+def test_every_manifest_is_valid_for_the_newest_kubernetes(bake_of: BakeOf) -> None:
+    folder = bake_of("kubernetes").path / "deploy/kubernetes"
     manifests = [f for f in folder.rglob("*.yaml") if f.name != "kustomization.yaml"]
     assert len(manifests) >= 8
     run(VENV / "kubernetes-validate", "--strict", *manifests, cwd=folder)
@@ -368,11 +368,11 @@ def test_torchserve_on_kubernetes_is_asked_for_its_workers(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("overlay", ["staging", "production"])
 def test_an_overlay_names_the_image_by_digest(
-    overlay: str, choice: Choice, environment: Path, tmp_path: Path
+    overlay: str, bake_of: BakeOf, environment: Path, tmp_path: Path
 ) -> None:
     if shutil.which("kubectl") is None:
         missing("kubectl is not installed")
-    project = choice("kubernetes")
+    project = bake_of("kubernetes")
     image = f"ghcr.io/ana/my-project@sha256:{'a' * 64}"
     script = f"from deploy.target import manifests; print(manifests({image!r}, {overlay!r}))"
     python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -409,10 +409,10 @@ esac
     ],
 )
 def test_a_rollout_that_fails_on_kubernetes_says_whether_there_was_a_version_before(
-    revisions: int, message: str, choice: Choice, environment: Path, tmp_path: Path
+    revisions: int, message: str, bake_of: BakeOf, environment: Path, tmp_path: Path
 ) -> None:
     kubectl = shutil.which("kubectl") or missing("kubectl is not installed")
-    project = choice("kubernetes").copy(tmp_path)
+    project = bake_of("kubernetes").copy(tmp_path)
     cluster = tmp_path / "bin/kubectl"
     cluster.parent.mkdir()
     cluster.write_text(CLUSTER.format(kubectl=kubectl, revisions=revisions), encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .bakes import Bake, Choice, clone
+from .bakes import Bake, BakeOf, clone
 
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE_FOLDER = "{{cookiecutter.package_name}}"
@@ -74,8 +74,8 @@ def test_each_choice_gives_exactly_its_files(
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_params_are_those_of_the_data_set(dataset: str, choice: Choice) -> None:
-    project = choice("default" if dataset == "digits" else dataset)
+def test_params_are_those_of_the_data_set(dataset: str, bake_of: BakeOf) -> None:
+    project = bake_of("default" if dataset == "digits" else dataset)
     assert project.read("params.yaml") == template_text(f"params.{dataset}.yaml")
     assert yaml.safe_load(project.read("params.yaml"))["fetch"]["dataset"] == dataset
 
@@ -90,8 +90,8 @@ def test_every_data_set_has_the_same_knobs_under_the_same_comments() -> None:
     assert {tuple(knobs(dataset)) for dataset in DATASETS} == {tuple(knobs("digits"))}
 
 
-def test_pipelines_differ_only_in_where_the_users_own_pictures_come_from(choice: Choice) -> None:
-    plain, own = (choice(name).read("dvc.yaml") for name in ("default", "image-folder"))
+def test_pipelines_differ_only_in_where_the_users_own_pictures_come_from(bake_of: BakeOf) -> None:
+    plain, own = (bake_of(name).read("dvc.yaml") for name in ("default", "image-folder"))
     assert "data/images" in yaml.safe_load(own)["stages"]["fetch"]["deps"]
     assert own.replace("      - data/images\n", "") == plain
 
@@ -100,15 +100,15 @@ def test_pipelines_differ_only_in_where_the_users_own_pictures_come_from(choice:
     ("name", "first_words"),
     [("default", "MIT License"), ("apache", "Apache License"), ("proprietary", "Copyright (c)")],
 )
-def test_licence_is_the_chosen_one(name: str, first_words: str, choice: Choice) -> None:
-    text = choice(name).read("LICENSE")
+def test_licence_is_the_chosen_one(name: str, first_words: str, bake_of: BakeOf) -> None:
+    text = bake_of(name).read("LICENSE")
     assert text.lstrip().startswith(first_words)
     assert "Your Name" in text
 
 
 @pytest.mark.parametrize("remote", ["s3", "gs", "azure", "ssh"])
-def test_dvc_remote_and_its_plugin_are_set(remote: str, choice: Choice) -> None:
-    project = choice(remote)
+def test_dvc_remote_and_its_plugin_are_set(remote: str, bake_of: BakeOf) -> None:
+    project = bake_of(remote)
     dependencies = tomllib.loads(project.read("pyproject.toml"))["project"]["dependencies"]
     assert f"dvc[{remote}]>=3.60" in dependencies
     assert remote_url(project).startswith(f"{remote}://")
@@ -121,9 +121,9 @@ def remote_url(project: Bake) -> str:
     return config["'remote \"storage\"'"]["url"].strip('"')
 
 
-def test_python_version_is_the_chosen_one(choice: Choice) -> None:
-    assert choice("default").read(".python-version") == "3.11\n"
-    assert choice("python-3.13").read(".python-version") == "3.13\n"
+def test_python_version_is_the_chosen_one(bake_of: BakeOf) -> None:
+    assert bake_of("default").read(".python-version") == "3.11\n"
+    assert bake_of("python-3.13").read(".python-version") == "3.13\n"
 
 
 def test_no_tag_and_no_placeholder_is_left(any_bake: Bake) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .bakes import SCRIPTS, TEMPLATE, Bake, Choice, run
+from .bakes import SCRIPTS, TEMPLATE, Bake, BakeOf, run
 
 # Where code of a folder runs, by the dependencies that are there.
 PIPELINE = ["base", "cpu"]
@@ -25,9 +25,9 @@ SERVED = {"fastapi": ["serving.__main__", "serving.app", "serving.keys"]}
 
 
 @pytest.fixture(params=["default", "torchserve", "kubernetes"])
-def project(request: pytest.FixtureRequest, choice: Choice) -> Bake:
+def project(request: pytest.FixtureRequest, bake_of: BakeOf) -> Bake:
     """Each bake whose imports differ from another's."""
-    return choice(request.param)
+    return bake_of(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,10 @@ def test_the_pipeline_imports_nothing_of_the_service(
 
 @pytest.mark.slow
 def test_the_service_imports_only_what_its_container_has(
-    choice: Choice, providers: dict[str, list[str]]
+    bake_of: BakeOf, providers: dict[str, list[str]]
 ) -> None:
     for name, groups in (("default", ["serve"]), ("torchserve", ["serve", "cpu"])):
-        project = choice(name)
+        project = bake_of(name)
         package = project.path / "src" / project.package
         started = ["serving.torchserve"] if name == "torchserve" else SERVED["fastapi"]
         imported = {name for path in reached(package, started) for name in imports(path)}

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
-from .bakes import TEMPLATE, Bake, Choice, clean_environment, missing, run
+from .bakes import TEMPLATE, Bake, BakeOf, clean_environment, missing, run
 from .workers import take_all_cores
 
 EPOCHS = 12  # of the training on Slurm, which is killed after some of them
@@ -283,8 +283,8 @@ def start(
     )
 
 
-def test_the_training_job_is_valid_for_kubeflow_trainer(choice: Choice) -> None:
-    text = choice("default").read("deploy/launch/kubeflow.yaml")
+def test_the_training_job_is_valid_for_kubeflow_trainer(bake_of: BakeOf) -> None:
+    text = bake_of("default").read("deploy/launch/kubeflow.yaml")
     given = yaml.safe_load(text)
     job = TrainerV1alpha1TrainJob.from_dict(given)
     assert job is not None

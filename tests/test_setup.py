@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from .bakes import Bake, Choice, clean_environment, missing, run
+from .bakes import Bake, BakeOf, clean_environment, missing, run
 from .bare import Bare
 from .servers import http_folder
 
@@ -76,12 +76,12 @@ class Project:
 
 
 @pytest.fixture
-def project(choice: Choice, tmp_path: Path) -> Project:
+def project(bake_of: BakeOf, tmp_path: Path) -> Project:
     """A new project on a machine whose user has set nothing."""
     path = tmp_path / "project"
     for name in ("pyproject.toml", ".python-version", "ci/install.py", "README.md"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(choice("default").path / name, path / name)
+        shutil.copy2(bake_of("default").path / name, path / name)
     # An empty variable is none, for uv and pip alike.
     return Project(path, dict.fromkeys(SOURCES, ""))
 
@@ -241,16 +241,16 @@ def test_settings_of_ones_own_are_left_alone(project: Project) -> None:
     assert (project.path / "uv.toml").read_text("utf-8") == own
 
 
-def test_what_was_written_for_this_machine_stays_out_of_git(choice: Choice) -> None:
-    assert choice("default").run("git", "check-ignore", "uv.toml").stdout == "uv.toml\n"
+def test_what_was_written_for_this_machine_stays_out_of_git(bake_of: BakeOf) -> None:
+    assert bake_of("default").run("git", "check-ignore", "uv.toml").stdout == "uv.toml\n"
 
 
 def test_a_bare_machine_gets_uv_and_all_packages_with_an_empty_cache(
-    bare: Bare, choice: Choice
+    bare: Bare, bake_of: BakeOf
 ) -> None:
     wheels = str(bare.home / "wheels")
     write_wheel(Path(wheels))
-    project = bare.take(choice("default").path, "project")
+    project = bare.take(bake_of("default").path, "project")
     # Without the variables for certificates: what the system's store has is enough.
     for target in ("setup", "setup"):
         done = bare.run(

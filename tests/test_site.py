@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from benchmarks.site import compare, photographs
 from scripts.screenshot import draw_three
 
-from .bakes import SCRIPTS, Bake, inside
+from .bakes import SCRIPTS, Bake, activated
 from .pictures import png
 from .servers import http_folder
 from .test_page import SERIOUS, context_of
@@ -142,11 +142,11 @@ def own_site(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         folder.mkdir(parents=True)
         for number in range(100):
             (folder / f"{number}.jpg").write_bytes(colours(name, number, (160, 120)))
-    project.run("dvc", "add", "data/images", env=inside(environment, project))
+    project.run("dvc", "add", "data/images", env=activated(environment, project))
     repro(project, environment)
     python = environment / SCRIPTS / "python"
     command = (python, "-m", f"{project.package}.site.build")
-    project.run(*command, env=inside(environment, project))
+    project.run(*command, env=activated(environment, project))
     return project.path / "build/site"
 
 

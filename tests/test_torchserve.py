@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from .bakes import Bake, Choice, bake
+from .bakes import Bake, BakeOf, bake
 from .deployment import docker, start_docker
 from .pictures import png
 from .servers import START_SECONDS
@@ -23,10 +23,10 @@ from .test_pipeline import IDENTITY
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchserve")]
 
 
-def test_generating_warns_of_what_is_no_longer_maintained(choice: Choice) -> None:
-    assert "TorchServe is no longer maintained" in choice("torchserve").output
-    assert "CVE-2023-43654" in choice("torchserve").read("deploy/torchserve/README.md")
-    assert "TorchServe" not in choice("default").output
+def test_generating_warns_of_what_is_no_longer_maintained(bake_of: BakeOf) -> None:
+    assert "TorchServe is no longer maintained" in bake_of("torchserve").output
+    assert "CVE-2023-43654" in bake_of("torchserve").read("deploy/torchserve/README.md")
+    assert "TorchServe" not in bake_of("default").output
 
 
 @dataclass(frozen=True)

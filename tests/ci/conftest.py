@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ..bakes import Bake, bake, found
+from ..bakes import Bake, bake, read_bake
 from ..workers import once
 from .act import Repository, clone, trained
 
@@ -18,7 +18,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Bak
         project = trained(bake(folder / "project", environment=environment))
         (folder / "output.txt").write_text(project.output, encoding="utf-8")
 
-    project = found(once(tmp_path_factory, "champion", fill))
+    project = read_bake(once(tmp_path_factory, "champion", fill))
     return Bake(project.path, project.output, environment)
 
 

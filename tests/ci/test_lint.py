@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from ..bakes import TEMPLATE, Bake, Choice, run
+from ..bakes import TEMPLATE, Bake, BakeOf, run
 
 TOOLS = Path(sys.executable).parent
 
 
 @pytest.fixture(params=["template", "default"])
-def folder(request: pytest.FixtureRequest, choice: Choice) -> Path:
+def folder(request: pytest.FixtureRequest, bake_of: BakeOf) -> Path:
     """Where the two sets of workflows are: no answer changes a workflow's text."""
-    return TEMPLATE if request.param == "template" else choice(request.param).path
+    return TEMPLATE if request.param == "template" else bake_of(request.param).path
 
 
 def workflows(folder: Path) -> list[Path]:
@@ -69,9 +69,9 @@ def test_every_action_is_pinned_by_commit_and_of_a_known_owner(folder: Path) -> 
         assert len(commit) == 40
 
 
-def test_jobs_that_prove_who_they_are_run_nothing_of_the_projects_own(choice: Choice) -> None:
+def test_jobs_that_prove_who_they_are_run_nothing_of_the_projects_own(bake_of: BakeOf) -> None:
     found = {
-        name: jobs_with_identity(choice("default"), name) for name in ("pages.yml", "release.yml")
+        name: jobs_with_identity(bake_of("default"), name) for name in ("pages.yml", "release.yml")
     }
     assert {file: list(jobs) for file, jobs in found.items()} == {
         "pages.yml": ["publish"],
@@ -95,10 +95,10 @@ def jobs_with_identity(project: Bake, workflow: str) -> dict[str, Any]:
 
 
 def test_a_pull_request_is_compared_with_main_and_a_push_with_what_was_there_before(
-    choice: Choice,
+    bake_of: BakeOf,
 ) -> None:
     """At every later push to it, a pull request's event has a `before` of its own, too."""
-    jobs = yaml.safe_load(choice("default").read(".github/workflows/train.yml"))["jobs"]
+    jobs = yaml.safe_load(bake_of("default").read(".github/workflows/train.yml"))["jobs"]
     champions = {
         step["env"]["CHAMPION"]
         for step in jobs["train"]["steps"]
