@@ -60,7 +60,8 @@ docker compose up --detach --no-deps proxy "$idle" || roll_back "the new version
 container=$(docker compose ps --quiet "$idle")
 deadline=$(($(date +%s) + seconds))
 while :; do
-  # Healthy by the image's HEALTHCHECK (docker/Dockerfile): the model is loaded.
+  # Healthy by the image's HEALTHCHECK (docker/Dockerfile): the model is loaded. If it says unhealthy,
+  # which it may once its start period is over, the wait ends before the deadline.
   state=$(docker inspect --format '{{.State.Health.Status}} {{.State.OOMKilled}}' "$container")
   [ "$state" = "healthy false" ] && break
   if [ "$state" != "starting false" ] || [ "$(date +%s)" -gt "$deadline" ]; then
