@@ -162,6 +162,26 @@ def test_two_deployments_at_once_exclude_each_other(released: Released) -> None:
     assert released.model() == before
 
 
+def test_a_deployment_that_ended_while_this_one_waited_for_the_lock_keeps_its_slot(
+    bake_of: BakeOf, tmp_path: Path
+) -> None:
+    takeover = bake_of("default").path / "deploy/takeover.sh"
+    stand_ins = {  # the other deployment, which ends just before this one gets the lock; and Docker
+        "flock": "touch active/green",
+        "docker": 'echo "$*" >>docker.log; [ "$1" != inspect ] || echo healthy false',
+        "sleep": "true",
+    }
+    for name, script in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "active").mkdir()
+    (tmp_path / "active/blue").touch()
+    env = {"PATH": f"{tmp_path}{os.pathsep}{clean_environment()['PATH']}"}
+    done = run("sh", takeover, "5", "image@sha256:new", cwd=tmp_path, env=env)
+    assert "answers from the slot blue" in done.stdout
+    assert "compose stop green" in (tmp_path / "docker.log").read_text(encoding="utf-8")
+
+
 def test_the_profile_more_keeps_predictions_in_postgresql_and_measures(
     released: Released, database: str
 ) -> None:

@@ -168,7 +168,7 @@ class GateConfig:
     max_recall_drop: Fraction
     """Allowed drop of the recall of each class below theirs."""
     best_since: str | None
-    """Git revision from which on the best model is looked for; None: in the 200 newest results."""
+    """Git revision from which on the best model is looked for; None: in the newest results."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
