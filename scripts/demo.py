@@ -92,13 +92,14 @@ def serve(
     with tempfile.TemporaryDirectory() as name:
         keys, log = Path(name) / "keys.json", Path(name) / "log"
         env |= {"API_KEYS_FILE": str(keys)}
-        done = subprocess.run(create_key, cwd=project, env=env, check=True, stdout=subprocess.PIPE)
         with log.open("wb") as output:
             server = subprocess.Popen(module, cwd=project, env=env, stdout=output)
         try:
+            # Meanwhile: the service reads its keys when a request comes.
+            key = subprocess.check_output(create_key, cwd=project, env=env, encoding="utf-8")
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, server, log)
-            yield Service(url, done.stdout.decode().strip())
+            yield Service(url, key.strip())
         finally:
             server.terminate()
             server.wait()
