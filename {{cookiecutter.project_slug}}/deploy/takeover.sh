@@ -25,8 +25,8 @@ elif [ -e active/blue ]; then
 else
   active='' idle=blue key=BLUE_IMAGE # the first deployment
 fi
-before=$(sed -n "s/^$key=//p" .env)
-image=${2:-$before}
+idle_image=$(sed -n "s/^$key=//p" .env)
+image=${2:-$idle_image}
 
 # Write the idle slot's image where compose reads it. Other lines stay, and so does who may read the
 # file; nobody reads half of it.
@@ -40,7 +40,7 @@ set_image() {
 roll_back() {
   trap - EXIT
   docker compose stop "$idle" || true
-  set_image "$before"
+  set_image "$idle_image"
   echo "Rolled back, ${active:-nothing} answers as before: $1" >&2
   exit 1
 }
@@ -60,8 +60,8 @@ docker compose up --detach --no-deps proxy "$idle" || roll_back "the new version
 container=$(docker compose ps --quiet "$idle")
 deadline=$(($(date +%s) + seconds))
 while :; do
-  # Healthy by the image's HEALTHCHECK (docker/Dockerfile): the model is loaded. If it says unhealthy,
-  # which it may once its start period is over, the wait ends before the deadline.
+  # Healthy by the image's HEALTHCHECK (docker/Dockerfile): the model is loaded. "unhealthy" ends the
+  # wait before the deadline.
   state=$(docker inspect --format '{{.State.Health.Status}} {{.State.OOMKilled}}' "$container")
   [ "$state" = "healthy false" ] && break
   if [ "$state" != "starting false" ] || [ "$(date +%s)" -gt "$deadline" ]; then

@@ -1,4 +1,4 @@
-"""From the bytes of an image to an array: the `prepare` stage and every server call `decode_image`.
+"""From the bytes of an image to an array, in the `prepare` stage and in every server.
 
 So the model sees in production exactly the pixels that it would have seen in training.
 """

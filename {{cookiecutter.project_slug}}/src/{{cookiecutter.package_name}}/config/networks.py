@@ -56,7 +56,7 @@ class ModelConfig:
     """The architecture, and the settings of each."""
 
     name: NetworkName
-    """The architecture; only the section of that name is read."""
+    """The architecture; only the section of that name is used."""
     cnn: CNNConfig
     """A small VGG-style network."""
     resnet: ResNetConfig

@@ -1,8 +1,9 @@
 """The gate: whether a candidate is good enough, by itself and compared with earlier models.
 
 An earlier model stops the candidate only if the drop is larger than allowed and cannot be chance:
-an equal model is stopped in at most `ALPHA` of all cases, by all tests together,
-whatever the size of the test set (docs/decisions/gate-by-paired-tests.md).
+an equal model is stopped in at most `ALPHA` of all cases, by all these tests together,
+whatever the size of the test set (docs/decisions/gate-by-paired-tests.md). The slices have an
+`ALPHA` of their own.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The networks, one file each, and the function that builds the chosen one.
+"""The networks, one file each, what all of them share, and the function that builds one.
 
 docs/make-it-yours.md says how to add one.
 """

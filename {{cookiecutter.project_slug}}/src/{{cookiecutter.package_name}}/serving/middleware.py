@@ -1,4 +1,4 @@
-"""ASGI middleware: what happens around every request, whichever route it takes."""
+"""ASGI middleware: what happens around requests, whichever route they take."""
 
 import asyncio
 import re

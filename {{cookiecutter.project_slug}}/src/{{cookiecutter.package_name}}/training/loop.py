@@ -71,7 +71,7 @@ def set_up(
         wrapped_model = wrap_ddp(model, process, sync_batch_norm=config.sync_batch_norm)
     # After wrapping: FSDP2 replaces the model's parameters by shards.
     optimizer = build_optimizer(model, config)
-    # The learning rate enters here, once: the scheduler sets the optimizer's for every step.
+    # It reads the learning rate, and sets the optimizer's for every step.
     scheduler = build_scheduler(optimizer, config, num_steps)
     # Small gradients are 0 in float16, unless the loss is scaled up before the backward pass.
     # bfloat16 has float32's range and needs no scaler.
