@@ -23,6 +23,7 @@ from my_project.models.predict import predict_logits
 from my_project.serving.predictor import Predictor
 from my_project.training.loss import distillation_loss
 
+from ..serving_helpers import eventually
 from .commands import command
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,20 @@ def test_networks_of_all_methods_are_trained_measured_and_exported(project: Proj
     assert metadata.params["model"] == {"name": "cnn", "width": 8, "dropout": 0.1}
     assert metrics["accuracy"] == pytest.approx(project.accuracy_as_served(), abs=1e-6)
     assert metrics["compression"]["num_parameters"] < 20_000
+
+
+def test_a_stage_that_is_stopped_saves_its_state_and_says_so(project: Project) -> None:
+    parameters = "compress.student_width=4 compress.pruned_width=null compress.epochs=300"
+    assert project.run("set_params", PARAMETERS=parameters).returncode == 0
+    checkpoint = project.folder / "checkpoints/student/last.pt"
+    checkpoint.unlink()  # an earlier test's
+    command = [sys.executable, "-m", "my_project.stages.compress"]
+    with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, text=True) as stage:
+        assert eventually(checkpoint.exists)
+        stage.terminate()
+        output, _ = stage.communicate()
+    assert stage.returncode == 143
+    assert output == "stopped by SIGTERM; the state is saved, and the same command continues\n"
 
 
 def test_a_teacher_draws_the_student_to_its_predictions() -> None:

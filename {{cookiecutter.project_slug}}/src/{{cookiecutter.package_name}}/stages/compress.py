@@ -1,6 +1,10 @@
-"""Stage 4: write `checkpoints/served/`: the trained model, or what `compress` makes of it."""
+"""Stage 4: write `checkpoints/served/`: the trained model, or what `compress` makes of it.
+
+On SIGTERM it saves its state and exits with code 143; the same command then continues.
+"""
 
 import shutil
+import sys
 
 from ..config import load_config
 from ..paths import BEST_MODEL, SERVED_MODEL
@@ -14,8 +18,13 @@ def main() -> None:
     shutil.copyfile(BEST_MODEL, SERVED_MODEL)
     if config.compress.methods:
         from ..compression import compress  # brings PyTorch and the quantizer
+        from ..training.interruption import EXIT_CODE, MESSAGE, TrainingStoppedError
 
-        compress(config)
+        try:
+            compress(config)
+        except TrainingStoppedError:
+            print(MESSAGE)
+            sys.exit(EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ..provenance import describe_hardware, run_fingerprint
 from ..training.checkpoint import save_model
 from ..training.device import choose_device
 from ..training.distributed import Process, exit_without_cleanup, process_group
-from ..training.interruption import EXIT_CODE, TrainingStoppedError
+from ..training.interruption import EXIT_CODE, MESSAGE, TrainingStoppedError
 from ..training.loop import train
 from ..training.state import EpochResult
 from ._main import run_main
@@ -89,7 +89,7 @@ def _main_or_stop() -> None:
     try:
         main()
     except TrainingStoppedError:
-        print("stopped by SIGTERM; the state is saved, and the same command continues")
+        print(MESSAGE)
         exit_without_cleanup(EXIT_CODE)
 
 

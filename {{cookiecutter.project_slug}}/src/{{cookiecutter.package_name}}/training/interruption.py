@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 EXIT_CODE = 128 + signal.SIGTERM  # what a shell reports for a process that SIGTERM ended: 143
 
+MESSAGE = "stopped by SIGTERM; the state is saved, and the same command continues"
+
 
 class TrainingStoppedError(Exception):
     """Training was asked to stop, and its state is saved; the same command continues it."""
