@@ -190,6 +190,19 @@ def test_who_leaves_the_end_of_a_response_is_let_go(monkeypatch: pytest.MonkeyPa
         assert eventually(lambda: not server.connections)
 
 
+def test_a_request_to_switch_to_websocket_is_answered_as_any_other(
+    model_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    request = (
+        b"GET /static/page.css HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n"
+    )
+    with running_server(model_dir) as server, connect(server) as connection:
+        connection.sendall(request)
+        assert status_of(connection) == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def first_bytes(connection: socket.socket) -> bytes:
     try:
         return connection.recv(12)

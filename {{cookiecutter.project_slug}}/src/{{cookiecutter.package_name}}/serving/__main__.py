@@ -50,6 +50,7 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.num_workers,
         http=LimitedHttpProtocol,
+        ws="none",  # a request to switch to WebSocket is answered as any other
         log_config=LOG_CONFIG,
         access_log=False,  # middleware.py writes a richer one
         proxy_headers=False,  # nothing here asks who the client is

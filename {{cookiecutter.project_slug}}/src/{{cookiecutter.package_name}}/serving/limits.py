@@ -36,8 +36,10 @@ class RateLimiter:
         slot = int(key.sha256[:8], 16) % NUM_SLOTS
         now = time.monotonic()
         whole_at = max(self._whole_at[slot], now)
-        wait = whole_at - now - max(key.rate - 1, 0) / key.rate
+        interval = 1 / key.rate
+        ahead = max(0.0, 1 - interval)  # seconds: a burst may take the requests of one second
+        wait = whole_at - now - ahead
         if wait > ROUNDING_SECONDS:
             return wait
-        self._whole_at[slot] = whole_at + 1 / key.rate
+        self._whole_at[slot] = whole_at + interval
         return 0.0

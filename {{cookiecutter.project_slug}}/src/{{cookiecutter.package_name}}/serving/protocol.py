@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536  # looked at after each read from the socket
 MAX_PIPELINED = 8  # requests that one client has sent before the responses to those before them
 CLIENT_READ_SECONDS = 15.0  # for a client to read the response that it has asked for
 
@@ -54,7 +54,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         Raises:
             ValueError: there are too many requests in a row; uvicorn then closes the connection.
         """
-        self._stop_timer()
+        self._stop_head_timer()
         self._head_bytes = 0
         super().on_headers_complete()
         self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
@@ -84,15 +84,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the connection go."""
-        self._stop_timer()
+        """Stop both timers."""
+        self._stop_head_timer()
+        if self._read_timer is not None:
+            self._read_timer.cancel()
         super().connection_lost(exc)
 
     def _await_head(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.timeout_keep_alive, self._close)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

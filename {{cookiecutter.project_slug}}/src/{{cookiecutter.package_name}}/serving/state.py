@@ -61,8 +61,7 @@ class AppState:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._loading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._loading
+        await asyncio.gather(self._loading, return_exceptions=True)
         if self.batcher:
             await self.batcher.stop()
         await asyncio.to_thread(self.records.stop)

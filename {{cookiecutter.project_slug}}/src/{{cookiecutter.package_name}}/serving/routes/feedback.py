@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..deps import FeedbackKey, StateDep, get_batcher
+from ..deps import BatcherDep, FeedbackKey, StateDep
 from ..images import read_body
 from ..problems import describe_errors, problem_responses
 from ..records import feedback as table
@@ -31,7 +31,9 @@ router = APIRouter()
     },
     responses=problem_responses(401, 403, 404, 408, 413, 422, 429, 503),
 )
-async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Status:
+async def feedback(
+    request: Request, state: StateDep, key: FeedbackKey, batcher: BatcherDep
+) -> Status:
     """Say which label the image of a prediction should have."""
     # Read here and not by FastAPI, which would read all of it before it asks for the key.
     name = key.name if key else ""
@@ -40,7 +42,6 @@ async def feedback(request: Request, state: StateDep, key: FeedbackKey) -> Statu
         given = Feedback.model_validate_json(body)
     except ValidationError as error:
         raise HTTPException(422, describe_errors(error.errors())) from None
-    batcher = await get_batcher(state)
     classes = batcher.predictor.metadata.classes
     if given.label not in classes:
         raise HTTPException(422, f"label has to be one of {', '.join(classes)}")

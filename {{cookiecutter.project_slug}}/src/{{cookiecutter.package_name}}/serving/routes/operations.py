@@ -20,7 +20,8 @@ async def healthz() -> Status:
 @router.get("/readyz", responses=problem_responses(503))
 async def readyz(state: StateDep, batcher: BatcherDep) -> Status:
     """Whether a model is loaded, so that predictions can be asked for."""
-    return Status(status=f"ready; {state.keys.problem}" if state.keys.problem else "ready")
+    problem = "; the API keys stay as they were: see the log" if state.keys.problem else ""
+    return Status(status=f"ready{problem}")
 
 
 @router.get("/metrics", include_in_schema=False)

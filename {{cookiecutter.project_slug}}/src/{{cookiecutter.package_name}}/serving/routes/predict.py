@@ -61,6 +61,7 @@ async def predict(request: Request) -> Response:
     image = await read_image(request, state.bodies, state.decoder, name)
     if state.is_overloaded_by(name):  # it may have filled since middleware.py looked
         metrics.REJECTED.labels("overload").inc()
+        del image  # its bytes are counted no longer
         await asyncio.sleep(REJECTION_SECONDS)
         raise overloaded()
     start = time.perf_counter()
