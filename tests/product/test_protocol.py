@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from my_project.serving import protocol
+from my_project.serving.metrics import render
 
 from ..serving_helpers import PNG, eventually, free_port, running_server
 from .clients import clients, connect, head_of, metric, more, status_of
@@ -116,7 +117,7 @@ def test_a_head_without_end_is_cut_off(client: httpx.Client) -> None:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
         with pytest.raises(ConnectionError):
             send_for_ever(connection, filler)
-    assert client.get("/healthz").status_code == 200
+    assert metric(client, 'requests_rejected_total{reason="head"}') == 1
 
 
 @pytest.mark.parametrize("filler", [b"a:\r\n" * 2000, b"a" * 8000])
@@ -132,7 +133,7 @@ def test_fields_behind_a_chunked_body_are_cut_off(client: httpx.Client, filler: 
 def test_requests_in_a_row_are_not_queued_without_end(client: httpx.Client) -> None:
     with connect(client) as connection, pytest.raises(ConnectionError):
         send_for_ever(connection, 200 * REQUEST)
-    assert client.get("/healthz").status_code == 200
+    assert metric(client, 'requests_rejected_total{reason="pipelined"}') == 1
 
 
 @contextlib.contextmanager
@@ -174,6 +175,7 @@ def test_who_does_not_read_a_response_is_let_go(monkeypatch: pytest.MonkeyPatch)
     with unread(monkeypatch, bytes(50_000_000)) as (connection, server):  # no system takes that
         connection.sendall(REQUEST)
         assert eventually(lambda: not server.connections)
+    assert b'requests_rejected_total{reason="unread"} 1.0' in render()
 
 
 def test_who_leaves_the_end_of_a_response_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    log_loss,
-    precision_recall_fscore_support,
-    recall_score,
-)
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
 from package_name.config import EvaluateConfig
 from package_name.evaluation import baseline
@@ -66,12 +61,6 @@ def test_accuracy_and_macro_means_are_scikit_learns(predictions: Predictions) ->
     macro_means = precision_recall_fscore_support(*pair, average="macro")[:3]
     headline = list(headline_metrics(predictions, NUM_BINS).values())
     assert headline[:4] == pytest.approx([accuracy_score(*pair), *macro_means])
-
-
-def test_macro_recall_is_the_mean_recall_of_the_classes(predictions: Predictions) -> None:
-    recalls = recall_score(predictions.labels, predictions.predicted, average=None)
-    headline = headline_metrics(predictions, NUM_BINS)
-    assert headline["recall_macro"] == pytest.approx(recalls.mean())
 
 
 def test_a_class_without_test_images_does_not_lower_the_macro_means() -> None:

@@ -1,4 +1,4 @@
-"""What makes the service fit for production: keys, feedback, and a queue that can be full."""
+"""What makes the service fit for production: keys, feedback, a full queue, clients without end."""
 
 import contextlib
 import json
@@ -79,6 +79,17 @@ def test_more_requests_than_the_queue_holds_get_503_and_the_others_their_predict
     assert all(b"\r\nretry-after: 1\r\n" in response for response in refused)
     assert sum(response.startswith(b"HTTP/1.1 200") for response in responses) == 8 - len(refused)
     assert client.post("/v1/predict", content=digit, headers=PNG).status_code == 200
+
+
+@pytest.mark.parametrize("more", [b"X-More: of the head\r\n", b"\r\nGET / HTTP/1.1\r\nHost: a\r\n"])
+def test_a_head_or_a_row_of_requests_without_end_is_cut_off(
+    client: httpx.Client, more: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        with pytest.raises(ConnectionError):
+            connection.sendall(1_000_000 * more)  # 24 MB or more, if nobody stops it
+    assert client.get("/healthz").status_code == 200
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from . import metrics
+
 MAX_HEAD_BYTES = 65_536  # looked at after each read from the socket
 MAX_PIPELINED = 8  # requests that one client has sent before the responses to those before them
 CLIENT_READ_SECONDS = 15.0  # for a client to read the response that it has asked for
@@ -39,7 +41,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._abort()
+            self._abort("head")
         elif self.cycle is None or self.cycle.response_complete:
             self._await_head()
 
@@ -60,6 +62,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._cycles = [cycle for cycle in self._cycles if not cycle.response_complete]
         self._cycles.append(self.cycle)
         if len(self._cycles) > MAX_PIPELINED:
+            metrics.REJECTED.labels("pipelined").inc()
             raise ValueError("too many requests in a row")
 
     def send_400_response(self, msg: str) -> None:
@@ -70,7 +73,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not read: it gets some time to."""
         super().pause_writing()
-        self._read_timer = self.loop.call_later(CLIENT_READ_SECONDS, self._abort)
+        self._read_timer = self.loop.call_later(CLIENT_READ_SECONDS, self._abort, "unread")
 
     def resume_writing(self) -> None:
         """The client has read."""
@@ -103,7 +106,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()  # once the client has taken all; and then in any case:
         self.loop.call_later(CLIENT_READ_SECONDS, self.transport.abort)
 
-    def _abort(self) -> None:
+    def _abort(self, reason: str) -> None:
+        metrics.REJECTED.labels(reason).inc()
         self._disconnect()
         self.transport.abort()
 
